@@ -1,0 +1,164 @@
+"""Everything that can go wrong, as sentences. No HTTP in here: `web/errors.py` gives each its status."""
+
+from collections.abc import Iterable
+
+
+class MooringError(Exception):
+    """Something a caller can understand and act on. Anything else that is raised is a bug."""
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+# ── who are you ──────────────────────────────────────────────────────────────────────────────────
+
+
+class NotSignedIn(MooringError):
+    def __init__(self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'.") -> None:
+        super().__init__(why)
+
+
+class WrongCredentials(MooringError):
+    def __init__(self) -> None:
+        super().__init__("E-mail or password is wrong.")
+
+
+class SessionEnded(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This refresh token is no longer valid. Sign in again.")
+
+
+class EmailTaken(MooringError):
+    def __init__(self, email: str) -> None:
+        super().__init__(f"An account for {email} already exists. Sign in, or register another address.")
+
+
+class TooManyAttempts(MooringError):
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many attempts. Try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
+class AdminsOnly(MooringError):
+    def __init__(self) -> None:
+        super().__init__("Only an administrator may do this.")
+
+
+# ── what you ask for ─────────────────────────────────────────────────────────────────────────────
+
+
+class EmptyFile(MooringError):
+    def __init__(self) -> None:
+        super().__init__("The file is empty: file_size must be at least 1 byte.")
+
+
+class FileTooLarge(MooringError):
+    def __init__(self, kind: str, size: int, limit: int) -> None:
+        super().__init__(f"A {kind} may have at most {limit} bytes; this one has {size}.")
+
+
+class TypeNotAllowed(MooringError):
+    def __init__(self, kind: str, content_type: str, allowed: Iterable[str]) -> None:
+        super().__init__(f"A {kind} can't be {content_type!r}. Allowed: {', '.join(sorted(allowed))}.")
+
+
+class AlbumNotFound(MooringError):
+    def __init__(self, album_id: int) -> None:
+        super().__init__(f"Album not found: {album_id}.")
+
+
+class PhotoNotFound(MooringError):
+    def __init__(self, photo_id: int) -> None:
+        super().__init__(f"Photo not found: {photo_id}.")
+
+
+class UploadNotFound(MooringError):
+    def __init__(self, upload_id: int) -> None:
+        super().__init__(f"Upload not found: {upload_id}.")
+
+
+class QuotaExceeded(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")
+
+
+class TooManyInFlight(MooringError):
+    def __init__(self) -> None:
+        super().__init__("Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse.")
+
+
+class KeyReused(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was already used for another request. Use a new key.")
+
+
+# ── an upload's life ─────────────────────────────────────────────────────────────────────────────
+
+
+class FileNotArrived(MooringError):
+    def __init__(self, upload_id: int) -> None:
+        super().__init__(f"The file of upload {upload_id} is not in storage yet. PUT it to its URL, then confirm again.")
+
+
+class UploadRejected(MooringError):
+    def __init__(self, upload_id: int, reason: str) -> None:
+        super().__init__(f"Upload {upload_id} was rejected: {reason} Ask for a new URL and upload again.")
+
+
+class UploadGone(MooringError):
+    def __init__(self, upload_id: int) -> None:
+        super().__init__(f"Upload {upload_id} lapsed long ago and was reclaimed. Ask for a new URL.")
+
+
+class NotPending(MooringError):
+    def __init__(self, upload_id: int, state: str) -> None:
+        super().__init__(f"Upload {upload_id} is {state}: only an upload that still waits for its bytes gets a new URL.")
+
+
+# ── what storage refuses ─────────────────────────────────────────────────────────────────────────
+
+
+class UrlNotValid(MooringError):
+    """A temporary URL that was altered, that lapsed, or that is used for other bytes than it was signed for."""
+
+
+class ChecksumDiffers(MooringError):
+    def __init__(self) -> None:
+        super().__init__("The bytes do not have the SHA-256 that was declared.")
+
+
+class ObjectExists(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This URL was already used: the object exists and is not overwritten.")
+
+
+class ObjectNotFound(MooringError):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Object not found: {key}.")
+
+
+class ObjectChanged(MooringError):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Object {key} is no longer the one that was verified.")
+
+
+# ── what we lean on ──────────────────────────────────────────────────────────────────────────────
+
+
+class StorageUnavailable(MooringError):
+    """Storage did not answer, or not sensibly: nothing can be said about the object."""
+
+    def __init__(self, what: str = "") -> None:
+        super().__init__("Storage can't be reached right now. Nothing was changed; try again.")
+        self.what = what  # for the log, never for the caller
+
+
+class DatabaseUnavailable(MooringError):
+    def __init__(self, what: str = "") -> None:
+        super().__init__("The database can't be reached right now. Try again.")
+        self.what = what
+
+
+class SetupProblem(MooringError):
+    """The installation needs a person: the message says what to do."""
