@@ -125,6 +125,7 @@ CREATE TABLE reconciliations (
     purge_at   timestamptz,
     purged_at  timestamptz
 );
+CREATE UNIQUE INDEX one_purge_per_trash_key ON reconciliations (trash_key) WHERE purged_at IS NULL;
 CREATE INDEX reconciliations_to_purge ON reconciliations (purge_at) WHERE purged_at IS NULL AND purge_at IS NOT NULL;
 
 CREATE TABLE idempotency_keys (

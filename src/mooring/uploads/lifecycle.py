@@ -1,0 +1,153 @@
+"""What an upload can be, what may become of it, and the one statement that writes it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from mooring.db.pool import Executor
+
+
+class State(StrEnum):
+    PENDING = "PENDING"
+    UPLOADED = "UPLOADED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    REJECTED = "REJECTED"
+    RECLAIMED = "RECLAIMED"
+
+
+class Trigger(StrEnum):
+    """Who knocked."""
+
+    CLIENT = "client"
+    EVENT = "event"
+    FUNCTION = "function"
+    SWEEP = "sweep"
+    WORKER = "worker"
+    ADMIN = "admin"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.UPLOADED, State.REJECTED, State.RECLAIMED}),
+    State.UPLOADED: frozenset({State.PROCESSING, State.REJECTED}),
+    State.PROCESSING: frozenset({State.COMPLETED, State.FAILED, State.REJECTED}),
+    State.FAILED: frozenset({State.UPLOADED}),
+    State.COMPLETED: frozenset({State.REJECTED}),
+    State.REJECTED: frozenset(),
+    State.RECLAIMED: frozenset(),
+}
+# In these the object is kept and counts as used.
+STORED = frozenset({State.UPLOADED, State.PROCESSING, State.COMPLETED, State.FAILED})
+# Into these the object is given up.
+GIVEN_UP = frozenset({State.REJECTED, State.RECLAIMED})
+# A PUT that began before its URL lapsed may end this much later.
+SLOW_PUT = timedelta(hours=1)
+
+
+def sources(to: State) -> list[State]:
+    return [state for state, targets in MOVES.items() if to in targets]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    id: int
+    kind: str
+    state: State
+    uploader_id: int
+    target_id: int | None
+    original_filename: str
+    content_type: str
+    file_size: int
+    checksum_sha256: str | None
+    object_key: str
+    multipart_id: str | None
+    etag: str | None
+    error_message: str | None
+    created_at: datetime
+    expires_at: datetime
+    completed_at: datetime | None
+
+
+COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type, u.file_size,
+    u.checksum_sha256, u.object_key, u.multipart_id, u.etag, u.processing_error_message, u.created_at, u.expires_at,
+    u.completed_at"""
+
+
+def upload_of(row: Sequence[Any]) -> Upload:
+    id_, kind, state, *others = row
+    return Upload(id_, kind, State(state), *others)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    upload_id: int
+    trigger: Trigger
+    etag: str | None = None
+    error: str | None = None
+    detail: Mapping[str, Any] | None = field(default=None, hash=False)
+
+
+# The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of
+# their ids, uploads before quotas, so that two groups never wait for each other.
+ADVANCE = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $10::text[]) AS a(id, etag, error, detail, trigger)
+), locked AS MATERIALIZED (
+    SELECT u.id, u.processing_status AS was, u.reserved_bytes AS held
+    FROM uploads u WHERE u.id = ANY ($1::bigint[]) ORDER BY u.id FOR UPDATE
+), moved AS (
+    UPDATE uploads u
+    SET processing_status = $5,
+        processing_error_message = a.error,
+        reserved_bytes = 0,
+        etag = coalesce(u.etag, a.etag),
+        completed_at = CASE WHEN $5 = 'UPLOADED' THEN coalesce(u.completed_at, $8) ELSE u.completed_at END
+    FROM asked a JOIN locked l ON l.id = a.id
+    WHERE u.id = a.id AND u.processing_status = ANY ($6::text[])
+    RETURNING {COLUMNS}, a.detail, a.trigger, l.held,
+        u.file_size * (($5 = ANY ($9::text[]))::int - (l.was = ANY ($9::text[]))::int) AS more_used
+), owed AS (
+    SELECT uploader_id, sum(held) AS held, sum(more_used) AS more_used, count(*) FILTER (WHERE held > 0) AS landed
+    FROM moved GROUP BY uploader_id HAVING sum(held) <> 0 OR sum(more_used) <> 0
+), quota AS MATERIALIZED (
+    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+), settled AS (
+    UPDATE quotas q
+    SET reserved_bytes = q.reserved_bytes - o.held, used_bytes = q.used_bytes + o.more_used, in_flight = q.in_flight - o.landed
+    FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
+), logged AS (
+    INSERT INTO upload_events (upload_id, what, trigger, at, detail) SELECT id, $7, trigger, $8, detail FROM moved ORDER BY id
+), doomed AS (
+    INSERT INTO removals (object_key, multipart_id, due_at, until)
+    SELECT object_key, multipart_id, $8, greatest(expires_at, $8) + $11 FROM moved WHERE $5 = ANY ($12::text[])
+    ON CONFLICT (object_key) DO NOTHING
+)
+SELECT {COLUMNS.replace("u.", "m.")} FROM moved m
+"""
+
+
+async def advance(
+    tx: Executor, to: State, moves: Sequence[Move], *, what: str, at: datetime
+) -> list[Upload]:
+    """Move each upload that may move; answer those that did. With it, in the same statement: the quota follows the state,
+    the story gets its line, and an object that is given up is marked for removal. A missing one in the answer is
+    no error: somebody else was first."""
+    rows = await tx.fetch(
+        ADVANCE,
+        [move.upload_id for move in moves],
+        [move.etag for move in moves],
+        [move.error for move in moves],
+        [move.detail for move in moves],
+        to,
+        sources(to),
+        what,
+        at,
+        sorted(STORED),
+        [move.trigger for move in moves],
+        SLOW_PUT,
+        sorted(GIVEN_UP),
+    )
+    return [upload_of(row) for row in rows]

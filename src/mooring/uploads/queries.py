@@ -1,0 +1,285 @@
+"""The SQL on uploads, but for the one statement that writes their state (`lifecycle.ADVANCE`)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from mooring.db.pool import Executor
+from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Trigger, Upload, upload_of
+from mooring.uploads.quota import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A row to be."""
+
+    uuid: UUID
+    uploader_id: int
+    target_id: int | None
+    filename: str
+    extension: str
+    content_type: str
+    file_size: int
+    sha256: str | None
+    object_key: str
+    at: datetime
+    expires_at: datetime
+
+
+class Verdict(StrEnum):
+    ISSUED = "issued"
+    NO_TARGET = "no_target"
+    OVER_QUOTA = "over_quota"
+    OVER_FLIGHT = "over_flight"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    upload_id: int
+    verdict: Verdict
+
+
+def issuing(kind: str, directory: str, *, allowed: str, described: bool, with_it: str) -> str:
+    """The statement that issues one upload or a thousand of this kind. `allowed` selects from `wanted` those whose target is the
+    uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`.
+
+    The uploads of one user are granted together or not at all. Quota rows are locked in the order of their ids."""
+    return f"""
+WITH wanted AS MATERIALIZED (
+    SELECT nextval('uploads_id_seq') AS id, w.*
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
+                $10::timestamptz[], $11::timestamptz[]) WITH ORDINALITY
+         AS w(uuid, uploader_id, target_id, filename, extension, content_type, file_size, sha256, object_key, at, expires_at, place)
+), allowed AS MATERIALIZED (
+    {allowed}
+), asked AS (
+    SELECT uploader_id, sum(file_size)::bigint AS bytes, count(*)::int AS files FROM allowed GROUP BY uploader_id
+), quota AS MATERIALIZED (
+    SELECT q.user_id, q.reserved_bytes + q.used_bytes AS bytes, q.in_flight AS files
+    FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM asked) ORDER BY q.user_id FOR UPDATE
+), judged AS MATERIALIZED (
+    SELECT q.user_id, a.bytes, a.files,
+           CASE WHEN q.bytes + a.bytes > p.bytes THEN 'over_quota'
+                WHEN q.files + a.files > p.files THEN 'over_flight'
+                ELSE 'issued' END AS verdict
+    FROM quota q
+    JOIN asked a ON a.uploader_id = q.user_id
+    JOIN users u ON u.id = q.user_id
+    JOIN unnest($12::text[], $13::bigint[], $14::bigint[]) AS p(plan, bytes, files) ON p.plan = u.plan
+), granted AS (
+    UPDATE quotas q SET reserved_bytes = q.reserved_bytes + j.bytes, in_flight = q.in_flight + j.files
+    FROM judged j WHERE q.user_id = j.user_id AND j.verdict = 'issued'
+), issued AS (
+    INSERT INTO uploads (id, uuid, kind, original_filename, extension, uploader_id, target_id, file_size, content_type,
+        checksum_sha256, directory, object_key, reserved_bytes, created_at, expires_at, look_at, described_at)
+    SELECT w.id, w.uuid, '{kind}', w.filename, w.extension, w.uploader_id, w.target_id, w.file_size, w.content_type,
+        w.sha256, '{directory}', w.object_key, w.file_size, w.at, w.expires_at, w.expires_at - $15::interval,
+        {"w.at" if described else "NULL"}
+    FROM allowed w JOIN judged j ON j.user_id = w.uploader_id AND j.verdict = 'issued'
+    RETURNING id, target_id, created_at
+), logged AS (
+    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'issued', 'client', created_at FROM issued
+){with_it}
+SELECT w.id, CASE WHEN a.id IS NULL THEN 'no_target' ELSE j.verdict END AS verdict
+FROM wanted w LEFT JOIN allowed a ON a.id = w.id LEFT JOIN judged j ON j.user_id = a.uploader_id
+ORDER BY w.place
+"""
+
+
+async def issue(
+    tx: Executor, statement: str, wanted: Sequence[Wanted], *, plans: Sequence[Plan], look_before: timedelta
+) -> list[Issued]:
+    rows = await tx.fetch(
+        statement,
+        [w.uuid for w in wanted],
+        [w.uploader_id for w in wanted],
+        [w.target_id for w in wanted],
+        [w.filename for w in wanted],
+        [w.extension for w in wanted],
+        [w.content_type for w in wanted],
+        [w.file_size for w in wanted],
+        [w.sha256 for w in wanted],
+        [w.object_key for w in wanted],
+        [w.at for w in wanted],
+        [w.expires_at for w in wanted],
+        [plan.name for plan in plans],
+        [plan.max_bytes for plan in plans],
+        [plan.max_in_flight for plan in plans],
+        look_before,
+    )
+    return [Issued(row[0], Verdict(row[1])) for row in rows]
+
+
+async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
+    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.id = ANY ($1::bigint[])", upload_ids)
+    return {row[0]: upload_of(row) for row in rows}
+
+
+async def find_by_key(tx: Executor, object_key: str) -> Upload | None:
+    rows = await tx.fetch(
+        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.object_key = $2", uuid_in(object_key), object_key
+    )
+    return upload_of(rows[0]) if rows else None
+
+
+def uuid_in(object_key: str) -> UUID | None:
+    """`photos/<uuid>_name` → the uuid."""
+    try:
+        return UUID(object_key.partition("/")[2][:36])
+    except ValueError:
+        return None
+
+
+async def stored(tx: Executor, *, after: int, arrived_before: datetime, limit: int) -> list[Upload]:
+    """Uploads whose object must be there, by id."""
+    rows = await tx.fetch(
+        f"""SELECT {COLUMNS} FROM uploads u
+            WHERE u.id > $1 AND u.completed_at < $2 AND u.processing_status = ANY ($3::text[]) ORDER BY u.id LIMIT $4""",
+        after,
+        arrived_before,
+        sorted(STORED),
+        limit,
+    )
+    return [upload_of(row) for row in rows]
+
+
+async def renew(
+    tx: Executor, upload_id: int, *, at: datetime, expires_at: datetime, look_at: datetime, plans: Sequence[Plan]
+) -> Upload | None:
+    """A new lapse for a pending upload. Where the reservation was released at the old one, it is made anew, if the plan still has room:
+    None where it has not, or where the upload is no longer pending."""
+    rows = await tx.fetch(
+        f"""
+WITH upload AS MATERIALIZED (
+    SELECT id, uploader_id, file_size, reserved_bytes FROM uploads
+    WHERE id = $1 AND processing_status = 'PENDING' FOR UPDATE
+), quota AS MATERIALIZED (
+    SELECT q.* FROM quotas q WHERE q.user_id = (SELECT uploader_id FROM upload) FOR UPDATE
+), granted AS MATERIALIZED (
+    SELECT up.id, up.uploader_id, up.file_size - up.reserved_bytes AS more
+    FROM upload up JOIN quota q ON q.user_id = up.uploader_id JOIN users u ON u.id = up.uploader_id
+    JOIN unnest($5::text[], $6::bigint[], $7::bigint[]) AS p(plan, bytes, files) ON p.plan = u.plan
+    WHERE up.reserved_bytes > 0
+       OR (q.reserved_bytes + q.used_bytes + up.file_size <= p.bytes AND q.in_flight + 1 <= p.files)
+), reserved AS (
+    UPDATE quotas q SET reserved_bytes = q.reserved_bytes + g.more, in_flight = q.in_flight + 1
+    FROM granted g WHERE q.user_id = g.uploader_id AND g.more > 0
+), logged AS (
+    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'renewed', 'client', $2 FROM granted
+)
+UPDATE uploads u SET expires_at = $3, look_at = $4, reserved_bytes = u.file_size
+FROM granted g WHERE u.id = g.id
+RETURNING {COLUMNS}""",
+        upload_id,
+        at,
+        expires_at,
+        look_at,
+        [plan.name for plan in plans],
+        [plan.max_bytes for plan in plans],
+        [plan.max_in_flight for plan in plans],
+    )
+    return upload_of(rows[0]) if rows else None
+
+
+async def lapse(tx: Executor, upload_ids: Sequence[int], *, at: datetime) -> list[int]:
+    """The URL lapsed and nothing came: release what was reserved. The upload itself waits on, for bytes that come late."""
+    rows = await tx.fetch(
+        """
+WITH locked AS MATERIALIZED (
+    SELECT id, uploader_id, reserved_bytes FROM uploads
+    WHERE id = ANY ($1::bigint[]) AND processing_status = 'PENDING' AND reserved_bytes > 0 AND expires_at < $2
+    ORDER BY id FOR UPDATE
+), owed AS (
+    SELECT uploader_id, sum(reserved_bytes)::bigint AS bytes, count(*)::int AS files FROM locked GROUP BY uploader_id
+), quota AS MATERIALIZED (
+    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+), released AS (
+    UPDATE quotas q SET reserved_bytes = q.reserved_bytes - o.bytes, in_flight = q.in_flight - o.files
+    FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
+), logged AS (
+    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'lapsed', 'sweep', $2 FROM locked ORDER BY id
+)
+UPDATE uploads u SET reserved_bytes = 0 FROM locked l WHERE u.id = l.id RETURNING u.id""",
+        upload_ids,
+        at,
+    )
+    return [row[0] for row in rows]
+
+
+async def take_due(tx: Executor, *, at: datetime, reclaim_after: timedelta, limit: int) -> list[Upload]:
+    """Pending uploads whose bytes it is time to look for. Taking one says when to look again, so that instances share the
+    work and a crash only delays it: soon after the lapse at first, then less and less often, and last when it is given up."""
+    rows = await tx.fetch(
+        f"""
+WITH due AS MATERIALIZED (
+    SELECT id FROM uploads WHERE processing_status = 'PENDING' AND look_at <= $1
+    ORDER BY look_at LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+UPDATE uploads u
+SET look_at = CASE
+    WHEN $1 < u.expires_at THEN u.expires_at + interval '1 second'
+    WHEN $1 < greatest(u.created_at + $2, u.expires_at) THEN
+        least(greatest(u.created_at + $2, u.expires_at), $1 + greatest($1 - u.expires_at, interval '1 minute'))
+    ELSE $1 + interval '10 minutes' END
+FROM due WHERE u.id = due.id
+RETURNING {COLUMNS}""",
+        at,
+        reclaim_after,
+        limit,
+    )
+    return [upload_of(row) for row in rows]
+
+
+async def remove(tx: Executor, upload_ids: Sequence[int], *, at: datetime, trigger: Trigger) -> list[Upload]:
+    """Delete uploads for good: the quota is freed and the object marked for removal, in the same statement."""
+    rows = await tx.fetch(
+        f"""
+WITH locked AS MATERIALIZED (
+    SELECT id FROM uploads WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
+), gone AS (
+    DELETE FROM uploads u USING locked l WHERE u.id = l.id
+    RETURNING {COLUMNS}, u.reserved_bytes,
+        CASE WHEN u.processing_status = ANY ($5::text[]) THEN u.file_size ELSE 0 END AS used
+), owed AS (
+    SELECT uploader_id, sum(reserved_bytes)::bigint AS held, sum(used)::bigint AS used,
+           count(*) FILTER (WHERE reserved_bytes > 0)::int AS files
+    FROM gone GROUP BY uploader_id
+), quota AS MATERIALIZED (
+    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+), freed AS (
+    UPDATE quotas q
+    SET reserved_bytes = q.reserved_bytes - o.held, used_bytes = q.used_bytes - o.used, in_flight = q.in_flight - o.files
+    FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
+), logged AS (
+    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'deleted', $3, $2 FROM gone ORDER BY id
+), doomed AS (
+    INSERT INTO removals (object_key, multipart_id, due_at, until)
+    SELECT object_key, multipart_id, $2, greatest(expires_at, $2) + $4 FROM gone
+    ON CONFLICT (object_key) DO UPDATE SET due_at = excluded.due_at
+)
+SELECT {COLUMNS.replace("u.", "g.")} FROM gone g""",
+        upload_ids,
+        at,
+        trigger,
+        SLOW_PUT,
+        sorted(STORED),
+    )
+    return [upload_of(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    what: str
+    trigger: str
+    at: datetime
+    detail: Mapping[str, Any] | None
+
+
+async def history(tx: Executor, upload_id: int) -> list[Event]:
+    rows = await tx.fetch(
+        "SELECT what, trigger, at, detail FROM upload_events WHERE upload_id = $1 ORDER BY id", upload_id
+    )
+    return [Event(*row) for row in rows]

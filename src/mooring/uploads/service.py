@@ -1,0 +1,260 @@
+"""One upload's life on a page: issue, arrive, renew, remove. The sweep is beside it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from uuid import uuid4
+
+import structlog
+
+from mooring.clock import Clock
+from mooring.db.pool import Database, Executor
+from mooring.errors import (
+    FileNotArrived,
+    MooringError,
+    NotPending,
+    QuotaExceeded,
+    TooManyInFlight,
+    UploadGone,
+    UploadNotFound,
+    UploadRejected,
+)
+from mooring.storage.keys import safe_name
+from mooring.storage.port import Found, Signed, Storage
+from mooring.uploads import queries
+from mooring.uploads.gather import Gatherer
+from mooring.uploads.kinds import Kind
+from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
+from mooring.uploads.queries import Event, Issued, Verdict, Wanted
+from mooring.uploads.quota import Plan
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long, and how much."""
+
+    upload_url_life: timedelta
+    download_url_life: timedelta
+    reclaim_after: timedelta
+    plans: Sequence[Plan]
+    look_before: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a client says it will upload."""
+
+    filename: str
+    content_type: str
+    file_size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Uploads:
+    db: Database
+    storage: Storage
+    clock: Clock
+    terms: Terms
+
+    @cached_property
+    def _finding(self) -> Gatherer[int, Upload | None]:
+        return Gatherer(self._find_all)
+
+    @cached_property
+    def _arriving(self) -> Gatherer[Move, Upload | None]:
+        return Gatherer(self._arrive_all)
+
+    # ── issue ──
+
+    def want(self, kind: Kind, claim: Claim, *, uploader_id: int, target_id: int | None) -> Wanted:
+        kind.check(content_type=claim.content_type, file_size=claim.file_size)
+        uuid = uuid4()
+        at = self.clock()
+        _, dot, extension = claim.filename.rpartition(".")
+        return Wanted(
+            uuid=uuid,
+            uploader_id=uploader_id,
+            target_id=target_id,
+            filename=claim.filename,
+            extension=extension[:10].lower() if dot else "",
+            content_type=claim.content_type,
+            file_size=claim.file_size,
+            sha256=claim.sha256,
+            object_key=f"{kind.directory}/{uuid}_{safe_name(claim.filename)}",
+            at=at,
+            expires_at=at + self.terms.upload_url_life,
+        )
+
+    async def issue(self, tx: Executor, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
+        """All of one user's, or none of them."""
+        return await queries.issue(
+            tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before
+        )
+
+    async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
+        """For asks that came independently: where several of one user do not fit together, each gets its own try, since
+        one that fits alone must not fail for its neighbours."""
+        issued = await self.issue(self.db, statement, wanted)
+        if len(wanted) == 1:
+            return issued
+        return [
+            one if one.verdict in (Verdict.ISSUED, Verdict.NO_TARGET) else (await self.issue(self.db, statement, [row]))[0]
+            for one, row in zip(issued, wanted, strict=True)
+        ]
+
+    def signed_put(self, upload: Wanted | Upload, *, at: datetime) -> Signed:
+        return self.storage.presign_put(
+            upload.object_key,
+            content_type=upload.content_type,
+            length=upload.file_size,
+            at=at,
+            lapses_in=self.terms.upload_url_life,
+            sha256=upload.sha256 if isinstance(upload, Wanted) else upload.checksum_sha256,
+        )
+
+    # ── arrive ──
+
+    async def arrive(self, upload_id: int, *, trigger: Trigger, owner_id: int | None = None) -> Upload:
+        """Somebody says that the bytes are there. Believed after a look in storage; the answer is the same however often,
+        by whomever and in whatever order it is asked."""
+        upload = await self._finding.ask(upload_id)
+        if upload is None or (owner_id is not None and upload.uploader_id != owner_id):
+            raise UploadNotFound(upload_id)
+        return await self.land(upload, trigger=trigger)
+
+    async def arrive_at(self, object_key: str, *, trigger: Trigger) -> Upload | None:
+        """The same, by the object's name; None where it is none of ours."""
+        upload = await queries.find_by_key(self.db, object_key)
+        return await self.land(upload, trigger=trigger) if upload else None
+
+    async def land(self, upload: Upload, *, trigger: Trigger) -> Upload:
+        if upload.state is not State.PENDING:
+            return _as_settled(upload)
+        found = await self.storage.stat(upload.object_key)
+        if found is None:
+            raise FileNotArrived(upload.id)
+        wrong = what_is_wrong(upload, found)
+        if wrong:
+            await self.reject(upload, wrong, trigger=trigger)
+            raise UploadRejected(upload.id, wrong)
+        arrived = await self._arriving.ask(Move(upload.id, trigger, etag=found.etag))
+        if arrived is None:
+            return await self._settled_by_another(upload.id)
+        log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
+        return arrived
+
+    async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> None:
+        move = Move(upload.id, trigger, error=reason)
+        if await advance(self.db, State.REJECTED, [move], what="rejected", at=self.clock()):
+            log.warning(
+                "upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason
+            )
+            await self.discard_object(upload)
+
+    async def discard_object(self, upload: Upload) -> None:
+        """At once if storage lets us; else the sweep does it, since the removal is on record."""
+        try:
+            if upload.multipart_id:
+                await self.storage.abort_multipart(upload.object_key, upload.multipart_id)
+            await self.storage.delete(upload.object_key)
+        except MooringError as failure:
+            log.warning("object_removal_delayed", upload_id=upload.id, why=str(failure))
+
+    async def _settled_by_another(self, upload_id: int) -> Upload:
+        now = (await queries.find(self.db, [upload_id])).get(upload_id)
+        if now is None:
+            raise UploadNotFound(upload_id)
+        return _as_settled(now)
+
+    async def _find_all(self, upload_ids: Sequence[int]) -> list[Upload | None]:
+        found = await queries.find(self.db, upload_ids)
+        return [found.get(upload_id) for upload_id in upload_ids]
+
+    async def _arrive_all(self, asked: Sequence[Move]) -> list[Upload | None]:
+        """Where several ask for one upload, the first is the one that moves it."""
+        first: dict[int, Move] = {}
+        for move in asked:
+            first.setdefault(move.upload_id, move)
+        moved = await advance(self.db, State.UPLOADED, list(first.values()), what="arrived", at=self.clock())
+        by_id = {upload.id: upload for upload in moved}
+        return [by_id.get(move.upload_id) if first[move.upload_id] is move else None for move in asked]
+
+    # ── look and renew ──
+
+    async def get(self, upload_id: int, *, owner_id: int) -> Upload:
+        upload = await self._finding.ask(upload_id)
+        if upload is None or upload.uploader_id != owner_id:
+            raise UploadNotFound(upload_id)
+        return upload
+
+    async def history(self, upload_id: int, *, owner_id: int) -> list[Event]:
+        await self.get(upload_id, owner_id=owner_id)
+        return await queries.history(self.db, upload_id)
+
+    async def renew(self, upload_id: int, *, owner_id: int) -> tuple[Upload, Signed]:
+        upload = await self.get(upload_id, owner_id=owner_id)
+        at = self.clock()
+        expires_at = at + self.terms.upload_url_life
+        look_at = expires_at - self.terms.look_before
+        renewed = await queries.renew(
+            self.db, upload_id, at=at, expires_at=expires_at, look_at=look_at, plans=self.terms.plans
+        )
+        if renewed is None:
+            raise self._why_not_renewed(await self.get(upload_id, owner_id=owner_id))
+        log.info("upload_renewed", upload_id=upload.id, user_id=owner_id)
+        return renewed, self.signed_put(renewed, at=at)
+
+    @staticmethod
+    def _why_not_renewed(upload: Upload) -> MooringError:
+        if upload.state is State.RECLAIMED:
+            return UploadGone(upload.id)
+        return QuotaExceeded() if upload.state is State.PENDING else NotPending(upload.id, upload.state)
+
+    # ── remove ──
+
+    async def remove(self, upload_id: int, *, owner_id: int) -> None:
+        upload = await self.get(upload_id, owner_id=owner_id)
+        for gone in await queries.remove(self.db, [upload.id], at=self.clock(), trigger=Trigger.CLIENT):
+            log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
+            await self.discard_object(gone)
+
+    async def settle_all(self, upload_ids: Sequence[int], *, owner_id: int, at_once: int = 16) -> list[Upload | MooringError]:
+        """Confirm many; each gets its own answer, in order."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(upload_id: int) -> Upload | MooringError:
+            async with gate:
+                try:
+                    return await self.arrive(upload_id, trigger=Trigger.CLIENT, owner_id=owner_id)
+                except MooringError as failure:
+                    return failure
+
+        return await asyncio.gather(*(one(upload_id) for upload_id in upload_ids))
+
+
+def what_is_wrong(upload: Upload, found: Found) -> str | None:
+    """What storage has, held against what was declared."""
+    if found.size != upload.file_size:
+        return f"{upload.file_size} bytes were declared, {found.size} arrived."
+    if upload.checksum_sha256 and found.sha256 and found.sha256 != upload.checksum_sha256:
+        return "The bytes do not have the SHA-256 that was declared."
+    return None
+
+
+def verdict_error(verdict: Verdict) -> MooringError | None:
+    if verdict is Verdict.OVER_QUOTA:
+        return QuotaExceeded()
+    return TooManyInFlight() if verdict is Verdict.OVER_FLIGHT else None
+
+
+def _as_settled(upload: Upload) -> Upload:
+    if upload.state is State.REJECTED:
+        raise UploadRejected(upload.id, upload.error_message or "")
+    if upload.state is State.RECLAIMED:
+        raise UploadGone(upload.id)
+    return upload
