@@ -1,6 +1,5 @@
 """One upload's life on a page: issue, arrive, renew, remove. The sweep is beside it."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -119,11 +118,13 @@ class Uploads:
 
     # ── arrive ──
 
-    async def arrive(self, upload_id: int, *, trigger: Trigger, owner_id: int | None = None) -> Upload:
+    async def arrive(
+        self, upload_id: int, *, trigger: Trigger, owner_id: int | None = None, kind: str | None = None
+    ) -> Upload:
         """Somebody says that the bytes are there. Believed after a look in storage; the answer is the same however often,
         by whomever and in whatever order it is asked."""
         upload = await self._finding.ask(upload_id)
-        if upload is None or (owner_id is not None and upload.uploader_id != owner_id):
+        if upload is None or owner_id not in (None, upload.uploader_id) or kind not in (None, upload.kind):
             raise UploadNotFound(upload_id)
         return await self.land(upload, trigger=trigger)
 
@@ -222,19 +223,6 @@ class Uploads:
         for gone in await queries.remove(self.db, [upload.id], at=self.clock(), trigger=Trigger.CLIENT):
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
-
-    async def settle_all(self, upload_ids: Sequence[int], *, owner_id: int, at_once: int = 16) -> list[Upload | MooringError]:
-        """Confirm many; each gets its own answer, in order."""
-        gate = asyncio.Semaphore(at_once)
-
-        async def one(upload_id: int) -> Upload | MooringError:
-            async with gate:
-                try:
-                    return await self.arrive(upload_id, trigger=Trigger.CLIENT, owner_id=owner_id)
-                except MooringError as failure:
-                    return failure
-
-        return await asyncio.gather(*(one(upload_id) for upload_id in upload_ids))
 
 
 def what_is_wrong(upload: Upload, found: Found) -> str | None:

@@ -1,0 +1,168 @@
+"""Photos: issued into an album, confirmed, shown to their owner."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import structlog
+
+from mooring.db.pool import Executor
+from mooring.errors import AlbumNotFound, DatabaseUnavailable, MooringError, PhotoNotFound, UploadNotFound
+from mooring.observe.metrics import Metrics
+from mooring.storage.port import Signed
+from mooring.uploads.gather import Gatherer
+from mooring.uploads.kinds import Kind
+from mooring.uploads.lifecycle import COLUMNS, STORED, Trigger, Upload, upload_of
+from mooring.uploads.queries import Issued, Verdict, Wanted, issuing
+from mooring.uploads.service import Claim, Uploads, verdict_error
+
+log = structlog.get_logger()
+
+ISSUE_PHOTOS = issuing(
+    "photo",
+    "photos",
+    allowed="SELECT w.* FROM wanted w JOIN albums a ON a.id = w.target_id AND a.owner_id = w.uploader_id",
+    described=True,
+    with_it=""", photo AS (
+    INSERT INTO photos (id) SELECT id FROM issued
+), in_album AS (
+    INSERT INTO album_photos (album_id, photo_id, added_at) SELECT target_id, id, created_at FROM issued
+)""",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a client needs to upload."""
+
+    photo_id: int
+    put: Signed
+    expires_at: datetime
+    object_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    upload: Upload
+    title: str | None
+    description: str | None
+
+
+@dataclass(frozen=True)
+class Photos:
+    uploads: Uploads
+    kind: Kind
+    metrics: Metrics
+
+    @cached_property
+    def _issuing(self) -> Gatherer[Wanted, Issued]:
+        return Gatherer(lambda wanted: self.uploads.issue_gathered(ISSUE_PHOTOS, wanted))
+
+    async def issue(self, claim: Claim, *, user_id: int, album_id: int, tx: Executor | None = None) -> Ticket:
+        with self.metrics.presigning():
+            wanted = self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id)
+            issued = await (self._issuing.ask(wanted) if tx is None else self._issue_one(tx, wanted))
+            return self._ticket(wanted, issued)
+
+    async def issue_batch(
+        self, claims: Sequence[Claim], *, user_id: int, album_id: int, tx: Executor | None = None
+    ) -> list[Ticket]:
+        """All or none, in one statement."""
+        with self.metrics.presigning(len(claims)):
+            wanted = [
+                self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id) for claim in claims
+            ]
+            issued = await self.uploads.issue(tx or self.uploads.db, ISSUE_PHOTOS, wanted)
+            return [self._ticket(one, row) for one, row in zip(wanted, issued, strict=True)]
+
+    async def _issue_one(self, tx: Executor, wanted: Wanted) -> Issued:
+        return (await self.uploads.issue(tx, ISSUE_PHOTOS, [wanted]))[0]
+
+    def _ticket(self, wanted: Wanted, issued: Issued) -> Ticket:
+        if issued.verdict is not Verdict.ISSUED:
+            raise verdict_error(issued.verdict) or AlbumNotFound(wanted.target_id or 0)
+        put = self.uploads.signed_put(wanted, at=wanted.at)
+        self.metrics.issued("presigned", wanted.file_size)
+        log.info("photo_presigned", upload_id=issued.upload_id, user_id=wanted.uploader_id)
+        return Ticket(issued.upload_id, put, wanted.expires_at, wanted.object_key)
+
+    # ── confirm ──
+
+    async def confirm(self, photo_id: int, *, user_id: int) -> Upload:
+        with self.metrics.confirming():
+            try:
+                upload = await self.uploads.arrive(
+                    photo_id, trigger=Trigger.CLIENT, owner_id=user_id, kind=self.kind.name
+                )
+            except MooringError as refusal:
+                log.info("photo_upload_confirm", upload_id=photo_id, user_id=user_id, result="failure", why=str(refusal))
+                if isinstance(refusal, UploadNotFound):
+                    raise PhotoNotFound(photo_id) from None
+                raise
+            log.info("photo_upload_confirm", upload_id=photo_id, user_id=user_id, result="success")
+            return upload
+
+    async def confirm_batch(
+        self, photo_ids: Sequence[int], *, user_id: int, at_once: int = 16
+    ) -> list[Upload | MooringError]:
+        """Each gets its own answer, in order; the database's absence is everybody's."""
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(photo_id: int) -> Upload | MooringError:
+            async with gate:
+                try:
+                    return await self.confirm(photo_id, user_id=user_id)
+                except DatabaseUnavailable:
+                    raise
+                except MooringError as refusal:
+                    return refusal
+
+        return await asyncio.gather(*(one(photo_id) for photo_id in photo_ids))
+
+    def url(self, upload: Upload) -> str:
+        """Where the file can be fetched for a while."""
+        terms = self.uploads.terms
+        return self.uploads.storage.presign_get(
+            upload.object_key,
+            at=self.uploads.clock(),
+            lapses_in=terms.download_url_life,
+            content_type=upload.content_type,
+        )
+
+    # ── look ──
+
+    async def get(self, photo_id: int, *, user_id: int) -> Photo:
+        rows = await self.uploads.db.fetch(
+            f"""SELECT {COLUMNS}, p.title, p.description FROM photos p JOIN uploads u ON u.id = p.id
+                WHERE p.id = $1 AND u.uploader_id = $2""",
+            photo_id,
+            user_id,
+        )
+        if not rows:
+            raise PhotoNotFound(photo_id)
+        return _photo_of(rows[0])
+
+    async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Photo]:
+        """What arrived, newest first."""
+        rows = await self.uploads.db.fetch(
+            f"""SELECT {COLUMNS}, p.title, p.description FROM uploads u JOIN photos p ON p.id = u.id
+                WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2) AND u.processing_status = ANY ($4::text[])
+                ORDER BY u.id DESC LIMIT $3""",
+            user_id,
+            before,
+            limit,
+            sorted(STORED),
+        )
+        return [_photo_of(row) for row in rows]
+
+    async def delete(self, photo_id: int, *, user_id: int) -> None:
+        await self.get(photo_id, user_id=user_id)
+        await self.uploads.remove(photo_id, owner_id=user_id)
+
+
+def _photo_of(row: Sequence[Any]) -> Photo:
+    *upload, title, description = row
+    return Photo(upload_of(upload), title, description)

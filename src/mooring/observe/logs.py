@@ -1,0 +1,34 @@
+"""One JSON line per event on standard output: `event`, `at`, `level`, `request_id`, and what the caller names."""
+
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from pydantic_core import to_json
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def configure_logs(level: str) -> None:
+    structlog.configure(
+        processors=[_stamp, structlog.processors.format_exc_info, _render],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _stamp(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
+    asked = request_id.get()
+    if asked is not None:
+        event["request_id"] = asked
+    event["level"] = level
+    event["at"] = datetime.now(UTC).isoformat()
+    return event
+
+
+def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
+    return to_json(event, serialize_unknown=True)
