@@ -48,11 +48,6 @@ class AdminsOnly(MooringError):
 # ── what you ask for ─────────────────────────────────────────────────────────────────────────────
 
 
-class EmptyFile(MooringError):
-    def __init__(self) -> None:
-        super().__init__("The file is empty: file_size must be at least 1 byte.")
-
-
 class FileTooLarge(MooringError):
     def __init__(self, kind: str, size: int, limit: int) -> None:
         super().__init__(f"A {kind} may have at most {limit} bytes; this one has {size}.")
@@ -91,6 +86,11 @@ class TooManyInFlight(MooringError):
 class KeyReused(MooringError):
     def __init__(self) -> None:
         super().__init__("This Idempotency-Key was already used for another request. Use a new key.")
+
+
+class KeyNotUsable(MooringError):
+    def __init__(self) -> None:
+        super().__init__("An Idempotency-Key has 1 to 255 characters.")
 
 
 # ── an upload's life ─────────────────────────────────────────────────────────────────────────────

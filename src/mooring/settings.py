@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
     drain_seconds: float = Field(0, ge=0, le=600, description="On SIGTERM, answer `/health` with 503 this long before the doors close, so that balancers look away")
     stop_seconds: int = Field(30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish")
-    max_body_bytes: int = Field(2**20, ge=1024, description="Largest JSON or form body")
+    max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
     @field_validator("cors_origins", mode="before")

@@ -1,0 +1,83 @@
+"""The one middleware: a name for each request, a limit to its body, and its line in the metrics."""
+
+import re
+from collections.abc import Callable
+from itertools import count
+from secrets import token_hex
+from time import perf_counter
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mooring.observe.logs import request_id
+from mooring.observe.metrics import Metrics
+
+SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class BodyTooLarge(HTTPException):
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"The body of this request may have at most {limit} bytes.")
+
+
+class Edge:
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body: int, streams: Callable[[str], bool]) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.max_body = max_body
+        self.streams = streams  # paths whose body is a file, with limits of their own
+        self._prefix = token_hex(6)
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = perf_counter()
+        name, length = self._read(scope)
+        request_id.set(name)
+        status = 500
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", name.encode()))
+            await send(message)
+
+        try:
+            await self.app(scope, self._bounded(scope, receive, length), sending)
+        finally:
+            route = scope.get("route")
+            handler = getattr(route, "path", "none")
+            method = scope["method"] if scope["method"] in METHODS else "OTHER"
+            self.metrics.answered(method, handler, status, perf_counter() - began)
+
+    def _read(self, scope: Scope) -> tuple[str, int | None]:
+        """The request's name, the caller's if it has a sane one; and the length it declares."""
+        name, length = None, None
+        for key, value in scope["headers"]:
+            if key == b"x-request-id" and SANE_ID.fullmatch(value):
+                name = value.decode()
+            elif key == b"content-length" and value.isdigit():
+                length = int(value)
+        return name or f"{self._prefix}-{next(self._numbers)}", length
+
+    def _bounded(self, scope: Scope, receive: Receive, length: int | None) -> Receive:
+        """A body of declared length is judged when it is first asked for, another one while it comes."""
+        if length == 0 or (length is not None and length <= self.max_body) or self.streams(scope["path"]):
+            return receive
+        came = 0
+
+        async def receiving() -> Message:
+            nonlocal came
+            if length is not None:
+                raise BodyTooLarge(self.max_body)
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > self.max_body:
+                raise BodyTooLarge(self.max_body)
+            return message
+
+        return receiving

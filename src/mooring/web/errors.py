@@ -1,0 +1,135 @@
+"""What each error is in HTTP, and the envelope every one of them travels in."""
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from mooring import errors
+from mooring.observe.logs import request_id
+
+log = structlog.get_logger()
+
+# One line per error: its status and its code.
+STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
+    errors.NotSignedIn: (401, "NOT_SIGNED_IN"),
+    errors.WrongCredentials: (401, "WRONG_CREDENTIALS"),
+    errors.SessionEnded: (401, "SESSION_ENDED"),
+    errors.AdminsOnly: (403, "ADMINS_ONLY"),
+    errors.EmailTaken: (409, "EMAIL_TAKEN"),
+    errors.TooManyAttempts: (429, "TOO_MANY_ATTEMPTS"),
+    errors.FileTooLarge: (413, "FILE_TOO_LARGE"),
+    errors.TypeNotAllowed: (400, "TYPE_NOT_ALLOWED"),
+    errors.AlbumNotFound: (404, "ALBUM_NOT_FOUND"),
+    errors.PhotoNotFound: (404, "PHOTO_NOT_FOUND"),
+    errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),
+    errors.QuotaExceeded: (403, "QUOTA_EXCEEDED"),
+    errors.TooManyInFlight: (429, "TOO_MANY_UPLOADS_IN_FLIGHT"),
+    errors.KeyReused: (409, "IDEMPOTENCY_KEY_REUSED"),
+    errors.KeyNotUsable: (400, "IDEMPOTENCY_KEY_NOT_USABLE"),
+    errors.FileNotArrived: (404, "FILE_NOT_ARRIVED"),
+    errors.UploadRejected: (409, "UPLOAD_REJECTED"),
+    errors.UploadGone: (410, "UPLOAD_GONE"),
+    errors.NotPending: (409, "UPLOAD_NOT_PENDING"),
+    errors.UrlNotValid: (403, "URL_NOT_VALID"),
+    errors.ChecksumDiffers: (400, "CHECKSUM_DIFFERS"),
+    errors.ObjectExists: (412, "OBJECT_EXISTS"),
+    errors.ObjectNotFound: (404, "OBJECT_NOT_FOUND"),
+    errors.ObjectChanged: (412, "OBJECT_CHANGED"),
+    errors.StorageUnavailable: (500, "STORAGE_UNAVAILABLE"),
+    errors.DatabaseUnavailable: (500, "DATABASE_UNAVAILABLE"),
+    errors.SetupProblem: (500, "SETUP_PROBLEM"),
+}
+
+
+class ErrorDetail(BaseModel):
+    field: str
+    message: str
+
+
+class Error(BaseModel):
+    code: str
+    message: str
+    timestamp: str
+    path: str
+    request_id: str | None
+    details: list[ErrorDetail] | None = None
+
+
+class Envelope(BaseModel):
+    """How every error reads."""
+
+    error: Error
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(errors.MooringError, _expected)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ValidationError, _invalid)
+    app.add_exception_handler(Exception, _bug)
+
+
+def error_of(failure: errors.MooringError) -> tuple[int, str]:
+    """The status and code of an expected error."""
+    return next(STATUS[known] for known in type(failure).__mro__ if known in STATUS)
+
+
+def _envelope(
+    request: Request, status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    error = {
+        "code": code,
+        "message": message,
+        "timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "path": request.url.path,
+        "request_id": request_id.get(),
+        **more,
+    }
+    return JSONResponse({"error": error}, status, headers)
+
+
+async def _expected(request: Request, failure: Exception) -> JSONResponse:
+    assert isinstance(failure, errors.MooringError)  # noqa: S101
+    status, code = error_of(failure)
+    headers = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(failure, errors.TooManyAttempts):
+        headers["Retry-After"] = str(failure.retry_after)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("leaning_on_nothing", code=code, why=getattr(failure, "what", ""), path=request.url.path)
+    return _envelope(request, status, code, failure.message, headers=headers)
+
+
+async def _of_http(request: Request, failure: Exception) -> JSONResponse:
+    """What the framework refuses: unknown paths, other methods, broken bodies."""
+    assert isinstance(failure, HTTPException)  # noqa: S101
+    status = HTTPStatus(failure.status_code)
+    messages = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+    message = messages.get(status) or str(failure.detail)
+    return _envelope(request, status, status.name, message, headers=dict(failure.headers or {}))
+
+
+async def _invalid(request: Request, failure: Exception) -> JSONResponse:
+    assert isinstance(failure, RequestValidationError | ValidationError)  # noqa: S101
+    details = [
+        {"field": ".".join(str(part) for part in found["loc"]) or "body", "message": found["msg"]}
+        for found in failure.errors()[:20]
+    ]
+    message = "The request is not valid: " + "; ".join(f"{one['field']}: {one['message']}" for one in details[:3])
+    return _envelope(request, 422, "VALIDATION_FAILED", message, details=details)
+
+
+async def _bug(request: Request, failure: Exception) -> JSONResponse:
+    """Nobody expected this: counted, told in full to the log, and not at all to the caller."""
+    request.app.state.house.metrics.exceptions.inc()
+    log.error("unexpected_exception", path=request.url.path, exc_info=failure)
+    return _envelope(request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again.")

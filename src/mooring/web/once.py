@@ -1,0 +1,67 @@
+"""The header `Idempotency-Key`, on every call that issues, confirms or creates."""
+
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Annotated
+
+from fastapi import Header
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mooring.accounts.callers import Caller
+from mooring.db.idempotency import Answer, Key
+from mooring.db.pool import Executor
+from mooring.errors import KeyNotUsable
+from mooring.web.shapes import reply
+
+# Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request itself.
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+
+
+async def create_once(
+    request: Request,
+    caller: Caller,
+    create: Callable[[Executor | None], Awaitable[BaseModel]],
+    *,
+    status: int = 200,
+) -> Response:
+    """`create` gets the transaction that the key is recorded in, or None where there is no key."""
+    key = await _key_of(request, caller)
+    if key is None:
+        return reply(await create(None), status)
+
+    async def kept(tx: Executor) -> Answer:
+        return _answer(await create(tx), status)
+
+    answer = await request.app.state.house.idempotency.create_once(key, kept)
+    return _response(answer)
+
+
+async def answer_once(request: Request, caller: Caller, act: Callable[[], Awaitable[BaseModel]]) -> Response:
+    key = await _key_of(request, caller)
+    if key is None:
+        return reply(await act())
+
+    async def kept() -> Answer:
+        return _answer(await act(), 200)
+
+    return _response(await request.app.state.house.idempotency.answer_once(key, kept))
+
+
+async def _key_of(request: Request, caller: Caller) -> Key | None:
+    given = next((value for name, value in request.scope["headers"] if name == b"idempotency-key"), None)
+    if given is None:
+        return None
+    if not 1 <= len(given) <= 255:
+        raise KeyNotUsable
+    what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + await request.body()
+    return Key(caller.user_id, given.decode("latin-1"), sha256(what).digest())
+
+
+def _answer(model: BaseModel, status: int) -> Answer:
+    return Answer(status, model.__pydantic_serializer__.to_json(model))
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, media_type="application/json")

@@ -1,0 +1,31 @@
+"""For those who run the house: health and metrics."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+router = APIRouter(tags=["operations"])
+
+
+class Health(BaseModel):
+    status: str
+
+
+@router.get("/health", responses={503: {"model": Health, "description": "Send no requests now"}})
+async def health(request: Request) -> Health:
+    """200 while requests are welcome; 503 while starting, draining, or without a database."""
+    status = await request.app.state.house.status()
+    answer = {"status": status}
+    return JSONResponse(answer, 200 if status == "ok" else 503)  # type: ignore[return-value]
+
+
+@router.get("/health/live")
+async def live() -> Health:
+    """200 as long as the process answers at all."""
+    return Health(status="ok")
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    return Response(request.app.state.house.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

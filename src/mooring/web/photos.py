@@ -1,0 +1,257 @@
+"""Photos over HTTP: issue, confirm, look, track."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mooring.errors import MooringError
+from mooring.library.photos import Photo, Ticket
+from mooring.uploads.lifecycle import STORED, Upload
+from mooring.uploads.service import Claim
+from mooring.uploads.tracking import aggregate_incomplete_after_ttl
+from mooring.web.callers import SignedIn, signed_in
+from mooring.web.errors import error_of
+from mooring.web.hot import HotRoutes
+from mooring.web.once import answer_once, create_once
+from mooring.web.shapes import BIGGEST, Asked, Cursor, Id, Limit, PathId, Text, read
+
+router = APIRouter(prefix="/photos", tags=["photos"])
+hot = HotRoutes("photos")
+
+
+class NewFile(Asked):
+    filename: Text
+    content_type: Annotated[str, StringConstraints(max_length=100, to_lower=True)]
+    file_size: Annotated[int, Field(gt=0, le=BIGGEST)]
+    checksum_sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
+
+    def claim(self) -> Claim:
+        return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)
+
+
+class IssuePhoto(NewFile):
+    album_id: Id
+
+
+class IssuePhotos(Asked):
+    album_id: Id
+    files: Annotated[list[NewFile], Field(min_length=1, max_length=1000)]
+
+
+class IssuedPhoto(BaseModel):
+    photo_id: int
+    upload_url: str
+    upload_headers: dict[str, str] = Field(description="Send these with the PUT, exactly")
+    expires_at: datetime
+    object_key: str
+
+
+class IssuedPhotos(BaseModel):
+    photos: list[IssuedPhoto] = Field(description="One for each file, in order")
+
+
+class ConfirmPhoto(Asked):
+    photo_id: Id
+
+
+class ConfirmPhotos(Asked):
+    photo_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)]
+
+
+class ConfirmedPhoto(BaseModel):
+    photo_id: int
+    filename: str
+    url: str
+
+
+class Refusal(BaseModel):
+    code: str
+    message: str
+
+
+class ConfirmResult(BaseModel):
+    photo_id: int
+    filename: str | None = None
+    url: str | None = None
+    error: Refusal | None = None
+
+
+class ConfirmResults(BaseModel):
+    results: list[ConfirmResult] = Field(description="One for each photo, in order")
+
+
+class PhotoOut(BaseModel):
+    id: int
+    album_id: int | None
+    filename: str
+    title: str | None
+    description: str | None
+    content_type: str
+    file_size: int
+    state: str
+    error_message: str | None
+    url: str | None = Field(description="Where the file can be fetched for a while; null until it arrived")
+    issued_at: datetime
+    expires_at: datetime
+    completed_at: datetime | None
+
+
+class PhotoPage(BaseModel):
+    photos: list[PhotoOut]
+    next_cursor: int | None
+
+
+class IncompleteRecordOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    upload_id: int
+    album_id: int | None
+    user_id: int
+    issued_at: datetime
+    expires_at: datetime
+
+
+class Tracking(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    total_count: int
+    by_user_id: dict[int, int]
+    by_album_id: dict[int, int]
+    sample_records: list[IncompleteRecordOut]
+
+
+@hot.post("/photos/presigned-url", body=IssuePhoto, answer=IssuedPhoto)
+async def issue_photo(request: Request) -> Response:
+    """A temporary URL for one photo. PUT the file to it with exactly the given headers, then confirm."""
+    caller = await signed_in(request)
+    asked = await read(request, IssuePhoto)
+    photos = request.app.state.house.photos
+
+    async def issue(tx: Any) -> IssuedPhoto:
+        return _issued(await photos.issue(asked.claim(), user_id=caller.user_id, album_id=asked.album_id, tx=tx))
+
+    return await create_once(request, caller, issue)
+
+
+@hot.post("/photos/presigned-url/batch", body=IssuePhotos, answer=IssuedPhotos)
+async def issue_photos(request: Request) -> Response:
+    """Temporary URLs for 1 to 1000 photos of one album: all of them, or none."""
+    caller = await signed_in(request)
+    asked = await read(request, IssuePhotos)
+    claims = [file.claim() for file in asked.files]
+    photos = request.app.state.house.photos
+
+    async def issue(tx: Any) -> IssuedPhotos:
+        tickets = await photos.issue_batch(claims, user_id=caller.user_id, album_id=asked.album_id, tx=tx)
+        return IssuedPhotos.model_construct(photos=[_issued(ticket) for ticket in tickets])
+
+    return await create_once(request, caller, issue)
+
+
+@hot.post("/photos/confirm", body=ConfirmPhoto, answer=ConfirmedPhoto)
+async def confirm_photo(request: Request) -> Response:
+    """The file is up: have it looked at in storage. May be repeated."""
+    caller = await signed_in(request)
+    asked = await read(request, ConfirmPhoto)
+    photos = request.app.state.house.photos
+
+    async def confirm() -> ConfirmedPhoto:
+        upload = await photos.confirm(asked.photo_id, user_id=caller.user_id)
+        return ConfirmedPhoto.model_construct(
+            photo_id=upload.id, filename=upload.original_filename, url=photos.url(upload)
+        )
+
+    return await answer_once(request, caller, confirm)
+
+
+@hot.post("/photos/confirm/batch", body=ConfirmPhotos, answer=ConfirmResults)
+async def confirm_photos(request: Request) -> Response:
+    """The same for 1 to 1000 photos; each has its own result."""
+    caller = await signed_in(request)
+    asked = await read(request, ConfirmPhotos)
+    photos = request.app.state.house.photos
+
+    async def confirm() -> ConfirmResults:
+        found = await photos.confirm_batch(asked.photo_ids, user_id=caller.user_id)
+        results = [_result(id_, one, photos) for id_, one in zip(asked.photo_ids, found, strict=True)]
+        return ConfirmResults.model_construct(results=results)
+
+    return await answer_once(request, caller, confirm)
+
+
+@router.get("")
+async def list_photos(request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None) -> PhotoPage:
+    """The caller's photos that arrived, newest first."""
+    photos = request.app.state.house.photos
+    page = await photos.page(user_id=caller.user_id, before=cursor, limit=limit)
+    shown = [_shown(photo, photos) for photo in page]
+    return PhotoPage(photos=shown, next_cursor=shown[-1].id if len(shown) == limit else None)
+
+
+@router.get("/upload-tracking")
+async def upload_tracking(
+    request: Request,
+    caller: SignedIn,
+    limit: Limit = 100,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+) -> Tracking:
+    """Uploads whose URL lapsed and that never arrived: an administrator sees all, others their own.
+    `since` and `until` bound when they were issued, `limit` the sample."""
+    house = request.app.state.house
+    user_id = None if caller.is_admin else caller.user_id
+    incomplete = await aggregate_incomplete_after_ttl(
+        house.db, now=house.clock(), limit=limit, user_id=user_id, since=since, until=until
+    )
+    return Tracking.model_validate(incomplete)
+
+
+@router.get("/{photo_id}")
+async def get_photo(request: Request, photo_id: PathId, caller: SignedIn) -> PhotoOut:
+    photos = request.app.state.house.photos
+    return _shown(await photos.get(photo_id, user_id=caller.user_id), photos)
+
+
+@router.delete("/{photo_id}", status_code=204)
+async def delete_photo(request: Request, photo_id: PathId, caller: SignedIn) -> None:
+    """The photo, its file and its place in every album are gone; its bytes count no longer."""
+    await request.app.state.house.photos.delete(photo_id, user_id=caller.user_id)
+
+
+def _issued(ticket: Ticket) -> IssuedPhoto:
+    return IssuedPhoto.model_construct(
+        photo_id=ticket.photo_id,
+        upload_url=ticket.put.url,
+        upload_headers=ticket.put.headers,
+        expires_at=ticket.expires_at,
+        object_key=ticket.object_key,
+    )
+
+
+def _result(photo_id: int, found: Upload | MooringError, photos: Any) -> ConfirmResult:
+    if isinstance(found, MooringError):
+        return ConfirmResult(photo_id=photo_id, error=Refusal(code=error_of(found)[1], message=found.message))
+    return ConfirmResult(photo_id=photo_id, filename=found.original_filename, url=photos.url(found))
+
+
+def _shown(photo: Photo, photos: Any) -> PhotoOut:
+    upload = photo.upload
+    return PhotoOut.model_construct(
+        id=upload.id,
+        album_id=upload.target_id,
+        filename=upload.original_filename,
+        title=photo.title,
+        description=photo.description,
+        content_type=upload.content_type,
+        file_size=upload.file_size,
+        state=upload.state,
+        error_message=upload.error_message,
+        url=photos.url(upload) if upload.state in STORED else None,
+        issued_at=upload.created_at,
+        expires_at=upload.expires_at,
+        completed_at=upload.completed_at,
+    )
