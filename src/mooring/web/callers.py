@@ -1,0 +1,48 @@
+"""Who calls? For FastAPI's routes as a dependency, for the hot ones as a plain call."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import OAuth2PasswordBearer
+from starlette.requests import Request
+from starlette.types import Scope
+
+from mooring.accounts.callers import Caller, Callers
+from mooring.errors import AdminsOnly, NotSignedIn
+
+# Only says in the OpenAPI how to sign in, for the Authorize button of /docs; what it reads is not used.
+_documented = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
+
+
+async def signed_in(request: Request) -> Caller:
+    callers: Callers = request.app.state.house.callers
+    token = _bearer(request.scope)
+    caller = callers.recall(token) or await callers.admit(token)
+    request.scope["user_id"] = caller.user_id  # for the log
+    return caller
+
+
+async def _signed_in(request: Request, _: Annotated[str | None, Depends(_documented)]) -> Caller:
+    return await signed_in(request)
+
+
+SignedIn = Annotated[Caller, Depends(_signed_in)]
+
+
+async def _admin(caller: SignedIn) -> Caller:
+    if not caller.is_admin:
+        raise AdminsOnly
+    return caller
+
+
+Admin = Annotated[Caller, Depends(_admin)]
+
+
+def _bearer(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.partition(b" ")
+            if scheme.lower() == b"bearer" and token:
+                return token.strip().decode("latin-1")  # type: ignore[no-any-return]
+            raise NotSignedIn("The Authorization header must read 'Bearer <access token>'.")
+    raise NotSignedIn
