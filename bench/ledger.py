@@ -127,7 +127,6 @@ async def _make_guides(url: str, rows: int) -> None:
         await connection.execute(FILL_GUIDE, rows)
         for column in GUIDE_INDEXES:
             await connection.execute(f"CREATE INDEX ON temp_upload_records ({column})")
-        await connection.execute("ALTER TABLE temp_upload_records ADD PRIMARY KEY (upload_id)")
         await connection.execute("VACUUM (ANALYZE) temp_upload_records")
     finally:
         await connection.close()

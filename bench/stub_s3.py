@@ -6,6 +6,7 @@ It knows no signatures and keeps nothing. It only must never be what the confirm
 
 import asyncio
 import sys
+from typing import cast
 
 import uvloop
 
@@ -31,8 +32,7 @@ class Stub(asyncio.Protocol):
         self.received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, chunk: bytes) -> None:
         self.received += chunk
