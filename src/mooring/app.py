@@ -1,0 +1,101 @@
+"""The application: routers, errors, middleware, and the house for as long as it runs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from mooring import __version__, clock
+from mooring.clock import Clock
+from mooring.errors import MooringError
+from mooring.observe.logs import configure_logs
+from mooring.observe.metrics import Metrics
+from mooring.settings import Settings
+from mooring.uploads.tracking import count_incomplete
+from mooring.web import albums, auth, errors, operations, photos, uploads
+from mooring.web.edge import Edge
+from mooring.web.storage import storage_router
+from mooring.wiring import House, open_house
+
+log = structlog.get_logger()
+
+GAUGE_SECONDS = 60
+
+
+def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
+    configure_logs(settings.log_level)
+    metrics = Metrics()
+    metrics.introduce(version=__version__, environment=settings.environment)
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as closing:
+            try:
+                house = await closing.enter_async_context(open_house(settings, clock=clock, metrics=metrics))
+            except Exception as failure:
+                app.state.failure = failure  # for `serve`, which says it to a person
+                raise
+            app.state.house = house
+            app.state.disk = house.disk
+            tasks = [asyncio.create_task(task) for task in _background(house)]
+            house.open_doors()
+            yield
+            house.drain()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    app = FastAPI(
+        title="Mooring",
+        version=__version__,
+        description="Temporary upload URLs, and a ledger that knows what became of every one.",
+        lifespan=living,
+        responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
+    )
+    app.router.routes.extend(photos.hot.routes)
+    for router in (auth.router, albums.router, photos.router, uploads.router, operations.router, storage_router()):
+        app.include_router(router)
+    errors.install(app)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range"],
+        max_age=3600,
+    )
+    app.add_middleware(Edge, metrics=metrics, max_body=settings.max_body_bytes, streams=_is_file)
+    _document_hot_routes(app)
+    return app
+
+
+def _is_file(path: str) -> bool:
+    return path.startswith("/storage/")
+
+
+def _background(house: House) -> list[Any]:
+    return [_gauges(house), *([house.sweep.for_ever()] if house.settings.sweep else [])]
+
+
+async def _gauges(house: House) -> None:
+    while True:
+        try:
+            house.metrics.incomplete.set(await count_incomplete(house.db, now=house.clock()))
+        except MooringError as failure:
+            log.warning("gauges_not_read", why=str(failure))
+        await asyncio.sleep(GAUGE_SECONDS)
+
+
+def _document_hot_routes(app: FastAPI) -> None:
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            photos.hot.document(plain())
+        return plain()
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,90 @@
+"""The process that serves: uvicorn, told where it listens, ended gently, with a collector that keeps off the hot path."""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from rich.console import Console
+
+from mooring.app import create_app
+from mooring.errors import SetupProblem
+from mooring.settings import Settings
+
+
+def serve(settings: Settings, *, host: str, port: int) -> None:
+    """Until SIGTERM or Ctrl-C; then drain, let what is under way finish, and return."""
+    listening = _listen(host, port)
+    address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
+    settings = settings if settings.public_url else settings.model_copy(update={"public_url": address})
+    app = create_app(settings)
+    server = _Server(app, settings, address)
+    try:
+        server.run(sockets=[listening])
+    except SystemExit:
+        raise app.state.failure from None
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, app: FastAPI, settings: Settings, address: str) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                access_log=False,
+                log_level="critical",  # what goes wrong is in our own log
+                server_header=False,
+                timeout_graceful_shutdown=settings.stop_seconds,
+            )
+        )
+        self._app = app
+        self._settings = settings
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # What was built so far stays: looking through it again and again is what makes the slowest requests slow.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
+        say = Console(stderr=True, soft_wrap=True, highlight=False).print
+        say(f"[bold]Mooring[/] serves at {self._address}  (the API explained: {self._address}/docs)")
+        if self._settings.is_embedded:
+            say(f"Its database and files are in {self._settings.data}. Stop it with Ctrl-C.")
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """uvicorn's own would end the process by the signal; a stop that was asked for is no failure."""
+        loop = asyncio.get_running_loop()
+        for asked in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(asked, self._stop)
+        yield
+
+    def _stop(self) -> None:
+        """First look closed, so that balancers turn away; then be closed. Asked twice: at once."""
+        house = getattr(self._app.state, "house", None)
+        if house is None or house.doors == "draining":
+            self.should_exit = True
+            return
+        house.drain()
+        asyncio.get_running_loop().call_later(self._settings.drain_seconds, setattr, self, "should_exit", True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise SetupProblem(
+            f"Can't listen on {host}:{port}: {error.strerror}. Choose another with --port, or stop what listens there."
+        ) from error
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,210 @@
+"""Settings in, working services out. The only importer of adapters."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from mooring import clock as real
+from mooring.accounts.callers import Callers
+from mooring.accounts.jwks import trusted_issuer
+from mooring.accounts.service import Accounts
+from mooring.accounts.sessions import purge_sessions
+from mooring.accounts.tokens import AccessTokens
+from mooring.clock import Clock
+from mooring.db.embedded import Embedded
+from mooring.db.idempotency import Idempotency
+from mooring.db.migrate import migrate
+from mooring.db.pool import Database, open_database
+from mooring.errors import DatabaseUnavailable, SetupProblem
+from mooring.library.albums import Albums
+from mooring.library.photos import Photos
+from mooring.observe.metrics import Metrics
+from mooring.settings import Settings
+from mooring.storage.disk import DiskStorage
+from mooring.storage.port import Storage
+from mooring.storage.s3 import S3Storage, bucket_of
+from mooring.uploads.kinds import photo
+from mooring.uploads.quota import Plan
+from mooring.uploads.reconcile import Reconciliation
+from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.sweep import Sweep
+
+SHORTEST_SECRET = 32
+
+
+@dataclass
+class House:
+    """The services of one process, and whether requests are welcome."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    storage: Storage
+    metrics: Metrics
+    callers: Callers
+    accounts: Accounts
+    idempotency: Idempotency
+    uploads: Uploads
+    albums: Albums
+    photos: Photos
+    reconciliation: Reconciliation
+    sweep: Sweep
+    doors: str = field(default="starting")
+
+    def open_doors(self) -> None:
+        self.doors = "ok"
+        self.metrics.ready.set(1)
+
+    def drain(self) -> None:
+        self.doors = "draining"
+        self.metrics.ready.set(0)
+
+    @property
+    def disk(self) -> DiskStorage | None:
+        """The storage, where this process serves its URLs itself."""
+        return self.storage if isinstance(self.storage, DiskStorage) else None
+
+    async def status(self) -> str:
+        if self.doors != "ok":
+            return self.doors
+        try:
+            await self.db.ping()
+        except DatabaseUnavailable:
+            return "database unavailable"
+        return "ok"
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, clock: Clock = real.now, metrics: Metrics | None = None) -> AsyncIterator[House]:
+    """Everything running; closed again at the end of the block."""
+    metrics = metrics or Metrics()
+    async with AsyncExitStack() as closing:
+        url = await open_database_server(settings, closing)
+        await migrate(url)
+        most = settings.database_connections
+        db = await open_database(url, most=most, on_error=metrics.db_errors.inc)
+        closing.push_async_callback(db.close)
+        secret = secret_of(settings)
+        storage = storage_of(settings, secret, clock)
+        closing.push_async_callback(storage.close)
+        if isinstance(storage, DiskStorage):
+            await storage.setup(origins=settings.cors_origins)
+        http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
+        house = _house(settings, clock, metrics, db, storage, secret, http)
+        closing.callback(house.accounts.close)
+        yield house
+
+
+async def open_database_server(settings: Settings, closing: AsyncExitStack) -> str:
+    """The database's address; the embedded one is started for it, watched over, and left at the end."""
+    if settings.database_url:
+        return settings.database_url
+    server = Embedded(settings.data)
+    url = await asyncio.to_thread(server.start)
+    closing.callback(server.stop)
+    watching = asyncio.create_task(server.watch())
+    closing.callback(watching.cancel)
+    return url
+
+
+def _house(
+    settings: Settings,
+    clock: Clock,
+    metrics: Metrics,
+    db: Database,
+    storage: Storage,
+    secret: str,
+    http: httpx.AsyncClient,
+) -> House:
+    tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
+    issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
+    uploads = Uploads(db, storage, clock, _terms(settings))
+    idempotency = Idempotency(db, clock)
+    reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
+    sweep = Sweep(
+        uploads,
+        batch_size=settings.batch_size,
+        at_once=settings.batch_max_concurrent,
+        pause=timedelta(milliseconds=settings.batch_interval_ms),
+        chores=(idempotency.purge, partial(purge_sessions, db, limit=1000), reconciliation.purge_trash),
+    )
+    return House(
+        settings=settings,
+        clock=clock,
+        db=db,
+        storage=storage,
+        metrics=metrics,
+        callers=Callers(db, tokens, clock, issuer),
+        accounts=Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock),
+        idempotency=idempotency,
+        uploads=uploads,
+        albums=Albums(db, clock),
+        photos=Photos(uploads, photo(settings.photo_max_bytes), metrics),
+        reconciliation=reconciliation,
+        sweep=sweep,
+    )
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        upload_url_life=settings.upload_url_life,
+        download_url_life=settings.download_url_life,
+        reclaim_after=timedelta(seconds=settings.reclaim_after_seconds),
+        plans=(
+            Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
+            Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
+        ),
+    )
+
+
+def secret_of(settings: Settings) -> str:
+    """Never defaulted: given and long enough, or, in the embedded default, made once and kept where only we can read it."""
+    if settings.secret is not None:
+        secret = settings.secret.get_secret_value()
+        if len(secret) < SHORTEST_SECRET or len(set(secret)) < SHORTEST_SECRET // 4:
+            raise SetupProblem(
+                f"MOORING_SECRET is too weak: give it at least {SHORTEST_SECRET} random characters. "
+                "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            )
+        return secret
+    if not settings.is_embedded:
+        raise SetupProblem(
+            "MOORING_SECRET is missing. With a database of your own it is not made up for you, since every process must have the same. "
+            "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
+    return _kept_secret(settings.data / "secret")
+
+
+def _kept_secret(file: Path) -> str:
+    """Made under another name first, so that a second process finds it whole or not at all."""
+    if not file.exists():
+        made = file.with_name(f"{file.name}.{os.getpid()}")
+        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
+            new.write(secrets.token_urlsafe(48))
+        with suppress(FileExistsError):
+            os.link(made, file)
+        made.unlink()
+    return file.read_text()
+
+
+def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:
+    kind, _, rest = settings.storage.partition(":")
+    if kind == "disk" and (rest or not settings.s3_bucket):
+        folder = Path(rest) if rest else settings.data / "storage"
+        derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
+        return DiskStorage(folder, derived, settings.public_url or "http://127.0.0.1:8000", clock)
+    if kind in ("s3", "disk"):
+        return S3Storage(bucket_of(settings))
+    raise SetupProblem(
+        f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
+    )

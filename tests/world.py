@@ -1,0 +1,129 @@
+"""A small world for tests of the services: people, albums, a real database, a real disk, a clock in hand."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mooring.clock import Clock
+from mooring.db.pool import Database
+from mooring.library.albums import Albums
+from mooring.library.photos import Photos, Ticket
+from mooring.observe.metrics import Metrics
+from mooring.storage.disk import DiskStorage
+from mooring.storage.port import Found, Signed, Storage
+from mooring.uploads import queries
+from mooring.uploads.kinds import photo
+from mooring.uploads.lifecycle import Upload
+from mooring.uploads.quota import Plan
+from mooring.uploads.reconcile import Reconciliation
+from mooring.uploads.service import Claim, Terms, Uploads
+from mooring.uploads.sweep import Sweep
+
+BODY = b"\xff\xd8\xff not really a picture"
+TERMS = Terms(
+    upload_url_life=timedelta(minutes=15),
+    download_url_life=timedelta(minutes=2),
+    reclaim_after=timedelta(hours=24),
+    plans=(Plan("free", 10_000, 20), Plan("premium", 1_000_000, 2_000)),
+)
+
+
+async def once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+@dataclass(frozen=True)
+class World:
+    db: Database
+    disk: DiskStorage
+    clock: Clock
+    uploads: Uploads
+    albums: Albums
+    photos: Photos
+    sweep: Sweep
+    reconciliation: Reconciliation
+
+    @classmethod
+    def built(cls, db: Database, disk: DiskStorage, clock: Clock, *, storage: Storage | None = None, terms: Terms = TERMS) -> "World":
+        uploads = Uploads(db, storage or disk, clock, terms)
+        return cls(
+            db=db,
+            disk=disk,
+            clock=clock,
+            uploads=uploads,
+            albums=Albums(db, clock),
+            photos=Photos(uploads, photo(1_000_000), Metrics()),
+            sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),
+            reconciliation=Reconciliation(uploads, timedelta(hours=1), timedelta(days=30)),
+        )
+
+    def over(self, storage: Storage) -> "World":
+        """The same world, with another way to its storage."""
+        return World.built(self.db, self.disk, self.clock, storage=storage, terms=self.uploads.terms)
+
+    # ── people and albums ──
+
+    async def user(self, plan: str = "free") -> int:
+        return int(
+            await self.db.fetchval(
+                "INSERT INTO users (email, password_hash, plan) VALUES (gen_random_uuid()::text, 'x', $1) RETURNING id", plan
+            )
+        )
+
+    async def album(self, owner_id: int) -> int:
+        return (await self.albums.create(owner_id=owner_id, title="Summer", description=None)).id
+
+    async def owner(self, plan: str = "free") -> tuple[int, int]:
+        user_id = await self.user(plan)
+        return user_id, await self.album(user_id)
+
+    # ── what a client does ──
+
+    async def issue(self, user_id: int, album_id: int, body: bytes = BODY, **claim: Any) -> Ticket:
+        claimed = Claim(**{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim})
+        return await self.photos.issue(claimed, user_id=user_id, album_id=album_id)
+
+    async def put(self, put: Signed, body: bytes = BODY, content_type: str = "image/jpeg") -> Found:
+        """The bytes at the URL, past HTTP but through the door that HTTP uses."""
+        key, query = key_and_query(put.url)
+        return await self.disk.receive(key, query, content_type=content_type, length=len(body), chunks=once(body))
+
+    async def arrived(self, user_id: int, album_id: int, body: bytes = BODY) -> Upload:
+        ticket = await self.issue(user_id, album_id, body)
+        await self.put(ticket.put, body)
+        return await self.photos.confirm(ticket.photo_id, user_id=user_id)
+
+    # ── what is so ──
+
+    async def state(self, upload_id: int) -> str:
+        return str(await self.db.fetchval("SELECT processing_status FROM uploads WHERE id = $1", upload_id))
+
+    async def story(self, upload_id: int) -> list[tuple[str, str]]:
+        return [(event.what, event.trigger) for event in await queries.history(self.db, upload_id)]
+
+    async def quota(self, user_id: int) -> tuple[int, int, int]:
+        """Reserved, used, in flight."""
+        row = await self.db.fetchrow(
+            "SELECT reserved_bytes, used_bytes, in_flight FROM quotas WHERE user_id = $1", user_id
+        )
+        assert row is not None
+        return tuple(row)
+
+    async def keys(self) -> list[str]:
+        return [listed.key async for listed in self.disk.list()]
+
+
+def key_and_query(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return unquote(parts.path.removeprefix("/storage/")), parts.query
+
+
+def disk_at(folder: Path, clock: Clock) -> DiskStorage:
+    return DiskStorage(folder, b"a secret of the tests", "http://testserver", clock)
+
+
+def with_plans(*plans: Plan) -> Terms:
+    return replace(TERMS, plans=plans)
