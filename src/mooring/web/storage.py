@@ -1,4 +1,4 @@
-"""The HTTP end of the disk store's temporary URLs. The routes are there where `app.state.disk` is."""
+"""The HTTP end of the disk store's temporary URLs. `app.state.disk` is the store, or None where S3 is."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -12,6 +12,8 @@ from starlette.responses import FileResponse, Response
 from mooring.errors import ObjectNotFound, UrlNotValid
 from mooring.storage.disk_urls import Shown
 from mooring.storage.port import Found
+
+router = APIRouter(include_in_schema=False)
 
 # Whatever was uploaded, a browser that opens it here runs none of it as a page of ours.
 HARMLESS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
@@ -33,13 +35,7 @@ class Door(Protocol):
     async def show(self, key: str, query: str) -> Shown: ...
 
 
-def storage_router() -> APIRouter:
-    router = APIRouter(include_in_schema=False)
-    router.add_api_route("/storage/{key:path}", put_object, methods=["PUT"])
-    router.add_api_route("/storage/{key:path}", get_object, methods=["GET", "HEAD"])
-    return router
-
-
+@router.put("/storage/{key:path}")
 async def put_object(request: Request) -> Response:
     found = await _door(request).receive(
         _key(request),
@@ -51,6 +47,7 @@ async def put_object(request: Request) -> Response:
     return Response(headers={"ETag": f'"{found.etag}"'})
 
 
+@router.api_route("/storage/{key:path}", methods=["GET", "HEAD"])
 async def get_object(request: Request) -> Response:
     shown = await _door(request).show(_key(request), _query(request))
     response = _File(
