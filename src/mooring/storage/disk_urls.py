@@ -83,7 +83,7 @@ class DiskUrls:
             raise ValueError(f"A length is not negative: {length}.")
         if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
             raise ValueError(f"A SHA-256 is 64 hex digits: {sha256!r}.")
-        terms = {"expires": _lapse(at, lapses_in), "type": content_type, "length": str(length)}
+        terms = {"expires": _lapse(at, lapses_in), "type": _header(content_type), "length": str(length)}
         if sha256 is not None:
             terms["sha256"] = sha256.lower()
         if write_once:
@@ -110,7 +110,7 @@ class DiskUrls:
         if filename is not None:
             terms["filename"] = filename.encode(errors="replace").decode()
         if content_type is not None:
-            terms["type"] = content_type
+            terms["type"] = _header(content_type)
         return self._url("GET", key, terms)
 
     def read_put(self, key: str, query: str, *, at: datetime) -> PutTerms:
@@ -162,3 +162,9 @@ def _lapse(at: datetime, lapses_in: timedelta) -> str:
     return str(
         -int(-(at + lapses_in).timestamp() // 1)
     )  # the next whole second: never earlier than was promised
+
+
+def _header(content_type: str) -> str:
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise ValueError(f"No header can say this content type: {content_type!r}.")
+    return content_type
