@@ -1,0 +1,41 @@
+"""Values of S3's headers."""
+
+import re
+from base64 import b64decode, b64encode
+from urllib.parse import quote
+
+from mooring.errors import StorageUnavailable
+from mooring.storage.s3_calls import Answer
+
+
+def attachment(filename: str) -> str:
+    """RFC 6266: the name as it is for browsers, and a plain one for what is older."""
+    name = "".join(letter if letter.isprintable() else "_" for letter in filename)
+    plain = re.sub(r"[^ -~]|[\"\\%]", "_", name)
+    return (
+        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name.encode(errors='replace'), safe='')}"
+    )
+
+
+def size_of(answer: Answer) -> int:
+    try:
+        return int(answer.headers["Content-Length"])
+    except (KeyError, ValueError):
+        raise StorageUnavailable("an answer without a Content-Length") from None
+
+
+def length_of(length: int) -> str:
+    if length < 0:
+        raise ValueError(f"A length is not negative: {length}.")
+    return str(length)
+
+
+def base64_of(sha256: str) -> str:
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ValueError(f"A SHA-256 is 64 hex digits: {sha256!r}.")
+    return b64encode(bytes.fromhex(sha256)).decode()
+
+
+def hex_of(checksum: str) -> str | None:
+    """None for a multipart's: `…-N` is a checksum of checksums, not of the bytes."""
+    return b64decode(checksum).hex() if re.fullmatch(r"[A-Za-z0-9+/]{43}=", checksum) else None
