@@ -170,8 +170,7 @@ def _read_key(entry: dict[str, Any]) -> TrustedKey | None:
         key, algs = _typed(entry)
     except (JoseError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, AttributeError):
         return None
-    if "alg" in entry:
-        algs &= {entry["alg"]}
+    algs = frozenset(alg for alg in algs if entry.get("alg", alg) == alg)
     kid = entry.get("kid")
     return TrustedKey(kid if isinstance(kid, str) else None, algs, key) if algs else None
 

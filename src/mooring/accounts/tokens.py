@@ -50,9 +50,9 @@ class AccessTokens:
     life: timedelta
 
     @classmethod
-    def signed_with(cls, secret: bytes, life: timedelta) -> "AccessTokens":
+    def signed_with(cls, secret: str, life: timedelta) -> "AccessTokens":
         # A key of their own: what else is signed with the secret (URLs) must never pass for a token.
-        derived = hmac.digest(secret, b"mooring access tokens", hashlib.sha256)
+        derived = hmac.digest(secret.encode(), b"mooring access tokens", hashlib.sha256)
         return cls(OctKey.import_key(derived), life)
 
     def mint(self, user_id: int, role: str, plan: str, at: datetime) -> str:

@@ -19,7 +19,7 @@ EMAIL_MOST = 254
 PASSWORD_LEAST = 8
 PASSWORD_MOST = 1024
 
-# Also shown in the OpenAPI. One @, no blanks, a domain of labels; whether mail arrives there no pattern can tell.
+# Also shown in the OpenAPI. One @, no blanks, a domain of labels; whether mail arrives there nobody can tell.
 TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 EMAIL_PATTERN = r"^[^\s@\x00-\x1f\x7f-\x9f]{1,64}@[^\s@.\x00-\x1f\x7f-\x9f]+(\.[^\s@.\x00-\x1f\x7f-\x9f]+)*$"
 
@@ -102,6 +102,7 @@ async def keep_newer_hash(db: Database, user: User, password_hash: str) -> None:
 
 
 def check_email(email: str) -> str:
+    check_text(email)
     if len(email) > EMAIL_MOST or not re.fullmatch(EMAIL_PATTERN, email):
         raise ValueError(f"this is no e-mail address of at most {EMAIL_MOST} characters")
     return email
@@ -117,4 +118,8 @@ def check_password(password: str) -> str:
 def check_text(text: str) -> str:
     if not re.fullmatch(TEXT_PATTERN, text):
         raise ValueError("control characters are not allowed")
+    if text.encode(errors="ignore").decode() != text:
+        raise ValueError(
+            "this is no text: it holds half characters"
+        )  # a terminal's undecodable bytes, for one
     return text
