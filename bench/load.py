@@ -3,8 +3,7 @@
 import json
 import os
 import subprocess
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +52,17 @@ def write_asks(name: str, asks: Iterable[Ask]) -> Path:
     return path
 
 
-def press(server: Server, asks: Path, *, seconds: float, cycle: bool = True, connections: int = CONNECTIONS) -> Round:
-    """One round. Any answer but 2xx, and any broken connection, ends the bench: it would be a figure about errors."""
+def press(
+    server: Server, asks: Path, *, seconds: float, cycle: bool = True, connections: int = CONNECTIONS
+) -> Round:
+    """One round. A refusal or a broken connection ends the bench: the figure would be one about errors."""
     before = server.cpu_seconds()
     result = _wrk(server.url, asks, seconds=seconds, cycle=cycle, connections=connections)
     used = server.cpu_seconds() - before
     if result["refused"] or result["broken"]:
-        raise SystemExit(f"{server.name}: {result['refused']} answers were no success, {result['broken']} connections broke")
+        raise SystemExit(
+            f"{server.name}: {result['refused']} refusals, {result['broken']} broken connections"
+        )
     if result["ran_out"]:
         raise SystemExit(f"{server.name} went through all {asks.name} in {seconds} s: prepare more")
     return Round(
@@ -73,7 +76,17 @@ def press(server: Server, asks: Path, *, seconds: float, cycle: bool = True, con
 
 
 def _wrk(url: str, asks: Path, *, seconds: float, cycle: bool, connections: int) -> dict[str, float]:
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(BENCH / "load.lua"), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "--timeout",
+        "20s",
+        "-s",
+        str(BENCH / "load.lua"),
+        url,
+    ]
     done = subprocess.run(
         [*command, "--", str(asks), "cycle" if cycle else "once"],
         capture_output=True,
@@ -86,7 +99,3 @@ def _wrk(url: str, asks: Path, *, seconds: float, cycle: bool, connections: int)
             result: dict[str, float] = json.loads(line.removeprefix("RESULT "))
             return result
     raise SystemExit(f"wrk failed:\n{done.stdout}{done.stderr}")
-
-
-def median(rounds: Sequence[Round], figure: Callable[[Round], float]) -> float:
-    return statistics.median(figure(one) for one in rounds)

@@ -2,28 +2,37 @@
 
     python presign.py mooring|boto3
 
-Prints the best of several rounds: what is above it is the machine's noise. Both sign a PUT with its type and its length,
-for keys that differ, with credentials at hand."""
+Prints the best of several rounds: what is above it is the machine's noise. Both sign a PUT with its type and
+length, for keys that differ, with credentials at hand."""
 
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-BUCKET, ENDPOINT, REGION, KEY, SECRET = "photos", "http://127.0.0.1:9000", "us-east-1", "testkey", "testsecret"
+BUCKET, ENDPOINT, REGION, KEY, SECRET = (
+    "photos",
+    "http://127.0.0.1:9000",
+    "us-east-1",
+    "testkey",
+    "testsecret",
+)
 SIZE, SECONDS = 2_345_678, 900
 
 
 def of_mooring() -> Callable[[str], object]:
+    from mooring.clock import now
     from mooring.storage.s3 import S3Storage
+    from mooring.storage.s3_bucket import bucket_of
 
-    storage = S3Storage.connect(
-        bucket=BUCKET, endpoint=ENDPOINT, region=REGION, access_key_id=KEY, secret_access_key=SECRET, style="path"
-    )
+    where = f"s3://{BUCKET}?endpoint={ENDPOINT}&region={REGION}"
+    storage = S3Storage(bucket_of(where, access_key=KEY, secret_key=SECRET), now)
     life = timedelta(seconds=SECONDS)
 
     def sign(key: str) -> object:
-        return storage.presign_put(key, content_type="image/jpeg", length=SIZE, at=datetime.now(UTC), lapses_in=life)
+        return storage.presign_put(
+            key, content_type="image/jpeg", length=SIZE, at=datetime.now(UTC), lapses_in=life
+        )
 
     return sign
 

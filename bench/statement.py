@@ -1,7 +1,7 @@
-"""pgbench: the same statement that issues a photo, one row at a time, 32 clients, each its own user and album.
+"""pgbench: the same statement that issues a photo, one row at a time, 32 clients, each its own user.
 
-It is what PostgreSQL itself gives if nothing stood before it: no HTTP, no token, no signature. pgbench sits where the
-server sits (on the server's core), PostgreSQL where it always does."""
+It is what PostgreSQL itself gives if nothing stood before it: no HTTP, no token, no signature. pgbench sits
+where the server sits (on the server's core), PostgreSQL where it always does."""
 
 import os
 import re
@@ -37,7 +37,9 @@ PARAMETERS = (
 def script() -> Path:
     used = {int(number) for number in re.findall(r"\$(\d+)", ISSUE_PHOTOS)}
     if used != set(range(1, len(PARAMETERS) + 1)):
-        raise SystemExit("The statement that issues photos has other parameters now: bring bench/statement.py after it.")
+        raise SystemExit(
+            "The statement that issues photos has other parameters now; so must bench/statement.py."
+        )
     sql = re.sub(r"\$(\d+)", lambda found: PARAMETERS[int(found[1]) - 1], ISSUE_PHOTOS)
     path = WORK / "issue.sql"
     path.write_text("\\set number random(1, 1000000000)\n" + sql.strip() + ";\n")
@@ -45,7 +47,13 @@ def script() -> Path:
 
 
 def per_second(url: str, *, seconds: int) -> float:
-    command = [BINARIES / "pgbench", "--no-vacuum", "--protocol=prepared", f"--client={CONNECTIONS}", "--jobs=1"]
+    command = [
+        BINARIES / "pgbench",
+        "--no-vacuum",
+        "--protocol=prepared",
+        f"--client={CONNECTIONS}",
+        "--jobs=1",
+    ]
     done = subprocess.run(
         [*command, f"--time={seconds}", f"--file={script()}", url],
         capture_output=True,

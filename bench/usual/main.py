@@ -23,9 +23,7 @@ CurrentSession = Annotated[AsyncSession, Depends(get_session)]
 async def create_presigned_url(
     request: PresignedUrlRequest, user: CurrentUser, session: CurrentSession
 ) -> PresignedUrlResponse:
-    album = await session.scalar(
-        select(Album).where(Album.id == request.album_id, Album.owner_id == user.id)
-    )
+    album = await session.scalar(select(Album).where(Album.id == request.album_id, Album.owner_id == user.id))
     if album is None:
         raise HTTPException(status_code=404, detail="Album not found")
 
@@ -64,9 +62,7 @@ async def create_presigned_url(
 async def confirm_upload(
     request: ConfirmRequest, user: CurrentUser, session: CurrentSession
 ) -> ConfirmResponse:
-    photo = await session.scalar(
-        select(Photo).where(Photo.id == request.photo_id, Photo.owner_id == user.id)
-    )
+    photo = await session.scalar(select(Photo).where(Photo.id == request.photo_id, Photo.owner_id == user.id))
     if photo is None:
         raise HTTPException(status_code=404, detail="Photo not found")
 
