@@ -12,13 +12,11 @@ from starlette.middleware.cors import CORSMiddleware
 from mooring import __version__, clock
 from mooring.clock import Clock
 from mooring.errors import MooringError
-from mooring.observe.logs import configure_logs
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, errors, operations, photos, uploads
+from mooring.web import albums, auth, errors, operations, photos, storage, uploads
 from mooring.web.edge import Edge
-from mooring.web.storage import storage_router
 from mooring.wiring import House, open_house
 
 log = structlog.get_logger()
@@ -27,7 +25,6 @@ GAUGE_SECONDS = 60
 
 
 def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
-    configure_logs(settings.log_level)
     metrics = Metrics()
     metrics.introduce(version=__version__, environment=settings.environment)
 
@@ -57,8 +54,8 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(photos.hot.routes)
-    for router in (auth.router, albums.router, photos.router, uploads.router, operations.router, storage_router()):
-        app.include_router(router)
+    for module in (auth, albums, photos, uploads, operations, storage):
+        app.include_router(module.router)
     errors.install(app)
     app.add_middleware(
         CORSMiddleware,

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from mooring import __version__
 from mooring.accounts.users import Role, create_user
-from mooring.db.embedded import psql
+from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.errors import MooringError
 from mooring.server import serve as run_server
@@ -147,7 +147,11 @@ def db_url(data: Data = None) -> None:
     """Print the database's address. The embedded one answers there as long as a mooring command uses it."""
     with _explained():
         settings = _settings(data)
-        out.print(settings.database_url or address_of(settings.data))
+        if settings.database_url:
+            out.print(settings.database_url)
+            return
+        with Embedded(settings.data) as server:
+            out.print(server.url)
 
 
 @db_commands.command("shell")
@@ -155,7 +159,7 @@ def db_shell(data: Data = None) -> None:
     """Open psql on the database."""
     with _explained():
         settings = _settings(data)
-        raise typer.Exit(psql(settings.data, settings.database_url))
+        raise typer.Exit(psql(settings.database_url or settings.data))
 
 
 @user_commands.command("create")

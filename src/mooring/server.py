@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mooring.app import create_app
 from mooring.errors import SetupProblem
+from mooring.observe.logs import configure_logs
 from mooring.settings import Settings
 
 
@@ -21,6 +22,7 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
     listening = _listen(host, port)
     address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
     settings = settings if settings.public_url else settings.model_copy(update={"public_url": address})
+    configure_logs(settings.log_level)
     app = create_app(settings)
     server = _Server(app, settings, address)
     try:

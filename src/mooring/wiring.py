@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
@@ -32,7 +33,8 @@ from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
-from mooring.storage.s3 import S3Storage, bucket_of
+from mooring.storage.s3 import S3Storage
+from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.uploads.kinds import photo
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
@@ -109,12 +111,10 @@ async def open_database_server(settings: Settings, closing: AsyncExitStack) -> s
     """The database's address; the embedded one is started for it, watched over, and left at the end."""
     if settings.database_url:
         return settings.database_url
-    server = Embedded(settings.data)
-    url = await asyncio.to_thread(server.start)
-    closing.callback(server.stop)
+    server = await closing.enter_async_context(Embedded(settings.data))
     watching = asyncio.create_task(server.watch())
     closing.callback(watching.cancel)
-    return url
+    return server.url
 
 
 def _house(
@@ -204,7 +204,22 @@ def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:
         derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
         return DiskStorage(folder, derived, settings.public_url or "http://127.0.0.1:8000", clock)
     if kind in ("s3", "disk"):
-        return S3Storage(bucket_of(settings))
+        return S3Storage(_bucket(settings))
     raise SetupProblem(
         f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
     )
+
+
+def _bucket(settings: Settings) -> Bucket:
+    return bucket_of(
+        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
+        access_key=_shown(settings.s3_access_key_id),
+        secret_key=_shown(settings.s3_secret_access_key),
+        session_token=_shown(settings.s3_session_token),
+        region=settings.s3_region,
+        endpoint=settings.s3_endpoint,
+    )
+
+
+def _shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

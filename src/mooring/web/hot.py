@@ -10,11 +10,19 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from mooring.web.errors import Envelope
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class HotRoute(Route):
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        child["route"] = self  # the metrics name requests by it, as by FastAPI's own
+        return match, child
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +37,13 @@ class Described:
 @dataclass(frozen=True)
 class HotRoutes:
     tag: str
-    routes: list[Route] = field(default_factory=list)
+    routes: list[HotRoute] = field(default_factory=list)
     described: list[Described] = field(default_factory=list)
 
     def post(self, path: str, *, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
             name = getattr(endpoint, "__name__", path)
-            self.routes.append(Route(path, endpoint, methods=["POST"], name=name))
+            self.routes.append(HotRoute(path, endpoint, methods=["POST"], name=name))
             self.described.append(Described(path, name, body, answer, (endpoint.__doc__ or "").strip()))
             return endpoint
 
