@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite. Servers live in `tests/servers/`; the database's fixtures in `tests/servers/postgres.py`."""
+"""Fixtures of the whole suite. Servers, and the fixtures of the database, live in `tests/servers/`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

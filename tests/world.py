@@ -47,7 +47,15 @@ class World:
     reconciliation: Reconciliation
 
     @classmethod
-    def built(cls, db: Database, disk: DiskStorage, clock: Clock, *, storage: Storage | None = None, terms: Terms = TERMS) -> "World":
+    def built(
+        cls,
+        db: Database,
+        disk: DiskStorage,
+        clock: Clock,
+        *,
+        storage: Storage | None = None,
+        terms: Terms = TERMS,
+    ) -> "World":
         uploads = Uploads(db, storage or disk, clock, terms)
         return cls(
             db=db,
@@ -69,7 +77,8 @@ class World:
     async def user(self, plan: str = "free") -> int:
         return int(
             await self.db.fetchval(
-                "INSERT INTO users (email, password_hash, plan) VALUES (gen_random_uuid()::text, 'x', $1) RETURNING id", plan
+                "INSERT INTO users (email, password_hash, plan) VALUES (gen_random_uuid()::text, 'x', $1) RETURNING id",
+                plan,
             )
         )
 
@@ -83,13 +92,17 @@ class World:
     # ── what a client does ──
 
     async def issue(self, user_id: int, album_id: int, body: bytes = BODY, **claim: Any) -> Ticket:
-        claimed = Claim(**{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim})
+        claimed = Claim(
+            **{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim}
+        )
         return await self.photos.issue(claimed, user_id=user_id, album_id=album_id)
 
     async def put(self, put: Signed, body: bytes = BODY, content_type: str = "image/jpeg") -> Found:
         """The bytes at the URL, past HTTP but through the door that HTTP uses."""
         key, query = key_and_query(put.url)
-        return await self.disk.receive(key, query, content_type=content_type, length=len(body), chunks=once(body))
+        return await self.disk.receive(
+            key, query, content_type=content_type, length=len(body), chunks=once(body)
+        )
 
     async def arrived(self, user_id: int, album_id: int, body: bytes = BODY) -> Upload:
         ticket = await self.issue(user_id, album_id, body)

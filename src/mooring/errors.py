@@ -15,7 +15,9 @@ class MooringError(Exception):
 
 
 class NotSignedIn(MooringError):
-    def __init__(self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'.") -> None:
+    def __init__(
+        self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'."
+    ) -> None:
         super().__init__(why)
 
 
@@ -32,6 +34,10 @@ class SessionEnded(MooringError):
 class EmailTaken(MooringError):
     def __init__(self, email: str) -> None:
         super().__init__(f"An account for {email} already exists. Sign in, or register another address.")
+
+
+class NotAcceptable(MooringError, ValueError):
+    """An e-mail or a password that can't be one. A ValueError too, so that a body's field is refused by it."""
 
 
 class TooManyAttempts(MooringError):
@@ -75,12 +81,16 @@ class UploadNotFound(MooringError):
 
 class QuotaExceeded(MooringError):
     def __init__(self) -> None:
-        super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")
+        super().__init__(
+            "This upload would exceed your plan's storage. Delete something, or ask for a larger plan."
+        )
 
 
 class TooManyInFlight(MooringError):
     def __init__(self) -> None:
-        super().__init__("Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse.")
+        super().__init__(
+            "Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse."
+        )
 
 
 class KeyReused(MooringError):
@@ -98,7 +108,9 @@ class KeyNotUsable(MooringError):
 
 class FileNotArrived(MooringError):
     def __init__(self, upload_id: int) -> None:
-        super().__init__(f"The file of upload {upload_id} is not in storage yet. PUT it to its URL, then confirm again.")
+        super().__init__(
+            f"The file of upload {upload_id} is not in storage yet. PUT it to its URL, then confirm again."
+        )
 
 
 class UploadRejected(MooringError):
@@ -113,7 +125,9 @@ class UploadGone(MooringError):
 
 class NotPending(MooringError):
     def __init__(self, upload_id: int, state: str) -> None:
-        super().__init__(f"Upload {upload_id} is {state}: only an upload that still waits for its bytes gets a new URL.")
+        super().__init__(
+            f"Upload {upload_id} is {state}: only an upload that still waits for its bytes gets a new URL."
+        )
 
 
 # ── what storage refuses ─────────────────────────────────────────────────────────────────────────

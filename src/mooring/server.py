@@ -1,4 +1,4 @@
-"""The process that serves: uvicorn, told where it listens, ended gently, with a collector that keeps off the hot path."""
+"""The process that serves: uvicorn on our socket, ended gently, with a collector that keeps off the hot path."""
 
 import asyncio
 import gc
@@ -75,7 +75,9 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         house.drain()
-        asyncio.get_running_loop().call_later(self._settings.drain_seconds, setattr, self, "should_exit", True)
+        asyncio.get_running_loop().call_later(
+            self._settings.drain_seconds, setattr, self, "should_exit", True
+        )
 
 
 def _listen(host: str, port: int) -> socket.socket:

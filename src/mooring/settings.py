@@ -24,60 +24,134 @@ def _named(own: str, *others: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True
+    )
 
     # ── where things are ──
-    data: Path = Field(default_factory=usual_data_folder, description="Folder of the embedded database, the disk store and the secret")
-    database_url: str | None = Field(None, description="Any PostgreSQL >= 15; without it the embedded one runs in the data folder")
+    data: Path = Field(
+        default_factory=usual_data_folder,
+        description="Folder of the embedded database, the disk store and the secret",
+    )
+    database_url: str | None = Field(
+        None, description="Any PostgreSQL >= 15; without it the embedded one runs in the data folder"
+    )
     database_connections: int = Field(10, ge=2, le=500, description="Most connections one process opens")
-    storage: str = Field("disk", description="`disk`, `disk:FOLDER` or `s3://bucket?endpoint=URL&region=R&style=path|virtual`")
-    public_url: str | None = Field(None, description="Address under which clients reach this server; default: where it listens")
-    cors_origins: Annotated[list[str], NoDecode] = Field(default=["*"], description="Origins whose pages may use the API and upload, separated by commas")
+    storage: str = Field(
+        "disk", description="`disk`, `disk:FOLDER` or `s3://bucket?endpoint=URL&region=R&style=path|virtual`"
+    )
+    public_url: str | None = Field(
+        None, description="Address under which clients reach this server; default: where it listens"
+    )
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        default=["*"], description="Origins whose pages may use the API and upload, separated by commas"
+    )
 
     # ── guide 003's names of a bucket ──
-    s3_bucket: str | None = Field(None, validation_alias=_named("S3_BUCKET", "S3_BUCKET_NAME"), description="Bucket, where `MOORING_STORAGE` does not say")
-    s3_region: str = Field("us-east-1", validation_alias=_named("S3_REGION", "S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"), description="Region of the bucket")
-    s3_endpoint: str | None = Field(None, validation_alias=_named("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), description="Endpoint of an S3-compatible storage")
-    s3_access_key_id: SecretStr | None = Field(None, validation_alias=_named("S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"), description="Access key")
-    s3_secret_access_key: SecretStr | None = Field(None, validation_alias=_named("S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"), description="Secret key")
-    s3_session_token: SecretStr | None = Field(None, validation_alias=_named("S3_SESSION_TOKEN", "AWS_SESSION_TOKEN"), description="Session token of temporary credentials")
+    s3_bucket: str | None = Field(
+        None,
+        validation_alias=_named("S3_BUCKET", "S3_BUCKET_NAME"),
+        description="Bucket, where `MOORING_STORAGE` does not say",
+    )
+    s3_region: str = Field(
+        "us-east-1",
+        validation_alias=_named("S3_REGION", "S3_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="Region of the bucket",
+    )
+    s3_endpoint: str | None = Field(
+        None,
+        validation_alias=_named("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        description="Endpoint of an S3-compatible storage",
+    )
+    s3_access_key_id: SecretStr | None = Field(
+        None, validation_alias=_named("S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"), description="Access key"
+    )
+    s3_secret_access_key: SecretStr | None = Field(
+        None,
+        validation_alias=_named("S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
+        description="Secret key",
+    )
+    s3_session_token: SecretStr | None = Field(
+        None,
+        validation_alias=_named("S3_SESSION_TOKEN", "AWS_SESSION_TOKEN"),
+        description="Session token of temporary credentials",
+    )
 
     # ── who signs in ──
-    secret: SecretStr | None = Field(None, description="Signs access tokens and the disk store's URLs; at least 32 characters. The embedded default makes one and keeps it")
+    secret: SecretStr | None = Field(
+        None,
+        description="Signs tokens and the disk store's URLs; 32 characters or more. The embedded default makes one",
+    )
     access_token_seconds: Seconds = Field(900, description="Life of an access token")
     refresh_token_seconds: Seconds = Field(30 * 86400, description="Life of a refresh token")
-    auth_jwks_url: str | None = Field(None, description="Trust the tokens of another issuer: address of its JWKS")
+    auth_jwks_url: str | None = Field(
+        None, description="Trust the tokens of another issuer: address of its JWKS"
+    )
     auth_issuer: str | None = Field(None, description="The `iss` those tokens must carry")
     auth_audience: str | None = Field(None, description="The `aud` those tokens must carry")
 
     # ── uploads ──
     upload_url_seconds: Seconds = Field(900, description="Life of an upload URL")
     download_url_seconds: Seconds = Field(120, description="Life of a download URL")
-    reclaim_after_seconds: Seconds = Field(86400, description="An upload that never arrived is given up this long after its issue")
+    reclaim_after_seconds: Seconds = Field(
+        86400, description="An upload that never arrived is given up this long after its issue"
+    )
     photo_max_bytes: Seconds = Field(100 * 2**20, description="Largest photo")
     quota_free_bytes: Seconds = Field(10 * 2**30, description="Storage of the plan `free`")
     quota_premium_bytes: Seconds = Field(2**40, description="Storage of the plan `premium`")
-    quota_free_in_flight: Seconds = Field(5_000, description="Uploads of the plan `free` that may wait for their bytes at once")
+    quota_free_in_flight: Seconds = Field(
+        5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
+    )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
-    trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
+    trash_days: int = Field(
+        30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long"
+    )
 
     # ── the sweep ──
     sweep: bool = Field(True, description="Whether `mooring serve` sweeps too")
-    batch_size: int = Field(50, ge=1, le=10_000, validation_alias=_named("BATCH_SIZE", "BATCH_SIZE"), description="Uploads the sweep takes at a time")
-    batch_interval_ms: int = Field(30_000, ge=100, validation_alias=_named("BATCH_INTERVAL_MS", "BATCH_INTERVAL_MS"), description="Pause between sweeps")
-    batch_max_concurrent: int = Field(10, ge=1, le=1_000, validation_alias=_named("BATCH_MAX_CONCURRENT", "BATCH_MAX_CONCURRENT"), description="Questions the sweep asks storage at once")
+    batch_size: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        validation_alias=_named("BATCH_SIZE", "BATCH_SIZE"),
+        description="Uploads the sweep takes at a time",
+    )
+    batch_interval_ms: int = Field(
+        30_000,
+        ge=100,
+        validation_alias=_named("BATCH_INTERVAL_MS", "BATCH_INTERVAL_MS"),
+        description="Pause between sweeps",
+    )
+    batch_max_concurrent: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        validation_alias=_named("BATCH_MAX_CONCURRENT", "BATCH_MAX_CONCURRENT"),
+        description="Questions the sweep asks storage at once",
+    )
 
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
-    drain_seconds: float = Field(0, ge=0, le=600, description="On SIGTERM, answer `/health` with 503 this long before the doors close, so that balancers look away")
-    stop_seconds: int = Field(30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish")
+    drain_seconds: float = Field(
+        0,
+        ge=0,
+        le=600,
+        description="On SIGTERM, `/health` says 503 this long before the doors close, so that balancers look away",
+    )
+    stop_seconds: int = Field(
+        30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish"
+    )
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged"
+    )
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
 
     @property
     def is_embedded(self) -> bool:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +87,9 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, clock: Clock = real.now, metrics: Metrics | None = None) -> AsyncIterator[House]:
+async def open_house(
+    settings: Settings, *, clock: Clock = real.now, metrics: Metrics | None = None
+) -> AsyncIterator[House]:
     """Everything running; closed again at the end of the block."""
     metrics = metrics or Metrics()
     async with AsyncExitStack() as closing:
@@ -99,12 +101,20 @@ async def open_house(settings: Settings, *, clock: Clock = real.now, metrics: Me
         secret = secret_of(settings)
         storage = storage_of(settings, secret, clock)
         closing.push_async_callback(storage.close)
-        if isinstance(storage, DiskStorage):
-            await storage.setup(origins=settings.cors_origins)
+        await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         house = _house(settings, clock, metrics, db, storage, secret, http)
         closing.callback(house.accounts.close)
         yield house
+
+
+async def _make_ready(storage: Storage, settings: Settings) -> None:
+    """The disk store needs its folders. A bucket is prepared by a person, with `mooring storage setup`."""
+    if not isinstance(storage, DiskStorage):
+        return
+    for step in await storage.setup(origins=settings.cors_origins):
+        if not step.done:
+            raise SetupProblem(f"The storage is not usable: {step.message}")
 
 
 async def open_database_server(settings: Settings, closing: AsyncExitStack) -> str:
@@ -168,7 +178,7 @@ def _terms(settings: Settings) -> Terms:
 
 
 def secret_of(settings: Settings) -> str:
-    """Never defaulted: given and long enough, or, in the embedded default, made once and kept where only we can read it."""
+    """Never defaulted: given and long enough, or, in the embedded default, made once and kept to ourselves."""
     if settings.secret is not None:
         secret = settings.secret.get_secret_value()
         if len(secret) < SHORTEST_SECRET or len(set(secret)) < SHORTEST_SECRET // 4:
@@ -179,7 +189,8 @@ def secret_of(settings: Settings) -> str:
         return secret
     if not settings.is_embedded:
         raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you, since every process must have the same. "
+            "MOORING_SECRET is missing. With a database of your own it is not made up for you, since every process must "
+            "have the same. "
             "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return _kept_secret(settings.data / "secret")

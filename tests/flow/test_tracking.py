@@ -3,11 +3,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import HeldClock
-from world import World
 
+from conftest import HeldClock
 from mooring.clock import now
 from mooring.uploads.tracking import aggregate_incomplete_after_ttl, count_incomplete
+from world import World
 
 # Guide 000 §3.5, to the letter.
 STATEMENTS = Path(__file__).with_name("guide_000.sql").read_text().split(";\n")
@@ -16,7 +16,7 @@ COUNT, BY_USER, BY_ALBUM, TODAY = (statement for statement in STATEMENTS if stat
 
 @pytest.fixture
 async def lapsed(world: World, clock: HeldClock) -> tuple[int, int, int]:
-    """Two users; five incomplete uploads, one complete, one still waiting, one of last week. The guide's SQL asks the real clock."""
+    """Two users; five incomplete uploads (one of last week), one complete, one waiting. The guide asks real time."""
     clock.at = now() - timedelta(days=8)
     first, album = await world.owner()
     second, other = await world.owner()
@@ -34,7 +34,12 @@ async def test_the_guides_statements_run_as_written_and_agree_with_the_aggregate
     world: World, clock: HeldClock, lapsed: tuple[int, int, int]
 ) -> None:
     ours = await aggregate_incomplete_after_ttl(world.db, now=clock(), limit=100)
-    assert await world.db.fetchval(COUNT) == ours.total_count == 5 == await count_incomplete(world.db, now=clock())
+    assert (
+        await world.db.fetchval(COUNT)
+        == ours.total_count
+        == 5
+        == await count_incomplete(world.db, now=clock())
+    )
     assert {row[0]: row[1] for row in await world.db.fetch(BY_USER)} == ours.by_user_id
     assert {row[0]: row[1] for row in await world.db.fetch(BY_ALBUM)} == ours.by_album_id
     midnight = clock.at.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -43,8 +48,10 @@ async def test_the_guides_statements_run_as_written_and_agree_with_the_aggregate
     assert sorted(row[0] for row in rows) == sorted(record.upload_id for record in today.sample_records)
 
 
-async def test_a_user_sees_only_their_own(world: World, clock: HeldClock, lapsed: tuple[int, int, int]) -> None:
-    first, second, album = lapsed
+async def test_a_user_sees_only_their_own(
+    world: World, clock: HeldClock, lapsed: tuple[int, int, int]
+) -> None:
+    first, _, album = lapsed
     own = await aggregate_incomplete_after_ttl(world.db, now=clock(), user_id=first)
     assert (own.total_count, own.by_user_id, own.by_album_id) == (3, {first: 3}, {album: 3})
     assert {record.user_id for record in own.sample_records} == {first}

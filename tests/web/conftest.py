@@ -4,12 +4,12 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import HeldClock
 from fastapi import FastAPI
+from pydantic import SecretStr
 
+from conftest import HeldClock
 from mooring.app import create_app
 from mooring.settings import Settings
-
 
 
 def settings_for(database_url: str, folder: Path, **more: Any) -> Settings:
@@ -17,7 +17,7 @@ def settings_for(database_url: str, folder: Path, **more: Any) -> Settings:
         database_url=database_url,
         data=folder,
         storage=f"disk:{folder / 'storage'}",
-        secret="a secret of the tests, long enough",
+        secret=SecretStr("a secret of the tests, long enough"),
         public_url="http://testserver",
         sweep=False,
         **more,
@@ -40,11 +40,11 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def signed_in(client: httpx.AsyncClient, app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def signed_in(client: httpx.AsyncClient) -> httpx.AsyncClient:
     """Somebody signed in, the owner of album 1."""
     await sign_in(client, "owner@example.org")
     await client.post("/albums", json={"title": "Summer"})
-    yield client
+    return client
 
 
 async def sign_in(client: httpx.AsyncClient, email: str) -> None:

@@ -1,7 +1,7 @@
 """The same key and body within a day give the same answer; another body is refused.
 
-A creating call runs inside the transaction that records its key, so that the answer and what it created are there together or not at all;
-a second call with the same key waits for the first to end."""
+A creating call runs inside the transaction that records its key, so that the answer and what it created are there
+together or not at all; a second call with the same key waits for the first to end."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -57,7 +57,9 @@ class Idempotency:
 
     async def purge(self, at: datetime) -> int:
         """A chore of the sweep."""
-        rows = await self.db.fetch("DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE)
+        rows = await self.db.fetch(
+            "DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE
+        )
         return len(rows)
 
 

@@ -73,7 +73,8 @@ class Photos:
         """All or none, in one statement."""
         with self.metrics.presigning(len(claims)):
             wanted = [
-                self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id) for claim in claims
+                self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id)
+                for claim in claims
             ]
             issued = await self.uploads.issue(tx or self.uploads.db, ISSUE_PHOTOS, wanted)
             return [self._ticket(one, row) for one, row in zip(wanted, issued, strict=True)]
@@ -98,7 +99,13 @@ class Photos:
                     photo_id, trigger=Trigger.CLIENT, owner_id=user_id, kind=self.kind.name
                 )
             except MooringError as refusal:
-                log.info("photo_upload_confirm", upload_id=photo_id, user_id=user_id, result="failure", why=str(refusal))
+                log.info(
+                    "photo_upload_confirm",
+                    upload_id=photo_id,
+                    user_id=user_id,
+                    result="failure",
+                    why=str(refusal),
+                )
                 if isinstance(refusal, UploadNotFound):
                     raise PhotoNotFound(photo_id) from None
                 raise
@@ -149,7 +156,8 @@ class Photos:
         """What arrived, newest first."""
         rows = await self.uploads.db.fetch(
             f"""SELECT {COLUMNS}, p.title, p.description FROM uploads u JOIN photos p ON p.id = u.id
-                WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2) AND u.processing_status = ANY ($4::text[])
+                WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2)
+                  AND u.processing_status = ANY ($4::text[])
                 ORDER BY u.id DESC LIMIT $3""",
             user_id,
             before,

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from pydantic_core import to_json
+from structlog.typing import EventDict
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -21,7 +22,7 @@ def configure_logs(level: str) -> None:
     )
 
 
-def _stamp(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
+def _stamp(_: Any, level: str, event: EventDict) -> EventDict:
     asked = request_id.get()
     if asked is not None:
         event["request_id"] = asked
@@ -30,5 +31,5 @@ def _stamp(_: Any, level: str, event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-def _render(_: Any, __: str, event: dict[str, Any]) -> bytes:
+def _render(_: Any, __: str, event: EventDict) -> bytes:
     return to_json(event, serialize_unknown=True)

@@ -4,7 +4,14 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
@@ -16,7 +23,9 @@ class Metrics:
         self.registry = registry = CollectorRegistry(auto_describe=True)
 
         # ── is it there ──
-        self.ready = Gauge("photo_api_ready", "1 while requests are welcome, 0 while starting or stopping", registry=registry)
+        self.ready = Gauge(
+            "photo_api_ready", "1 while requests are welcome, 0 while starting or stopping", registry=registry
+        )
         self.app_info = Gauge(
             "photo_api_app_info", "Who this is", ["node", "app", "version", "environment"], registry=registry
         )
@@ -25,19 +34,29 @@ class Metrics:
         request = ["method", "handler", "status"]
         self.requests = Counter("http_requests_total", "Requests", request, registry=registry)
         self.request_seconds = Histogram(
-            "http_request_duration_seconds", "Time to answer", request, buckets=REQUEST_BUCKETS, registry=registry
+            "http_request_duration_seconds",
+            "Time to answer",
+            request,
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
         )
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
         # ── trouble ──
-        self.exceptions = Counter("photo_api_exceptions_total", "Exceptions nobody expected", registry=registry)
-        self.db_errors = Counter("photo_api_db_errors_total", "Failed statements and lost connections", registry=registry)
+        self.exceptions = Counter(
+            "photo_api_exceptions_total", "Exceptions nobody expected", registry=registry
+        )
+        self.db_errors = Counter(
+            "photo_api_db_errors_total", "Failed statements and lost connections", registry=registry
+        )
 
         # ── uploads ──
         self.presigned = Counter(
             "photo_api_presigned_url_generation_total", "Upload URLs asked for", ["result"], registry=registry
         )
-        self.confirmed = Counter("photo_api_photo_upload_confirm_total", "Confirms", ["result"], registry=registry)
+        self.confirmed = Counter(
+            "photo_api_photo_upload_confirm_total", "Confirms", ["result"], registry=registry
+        )
         self.uploaded = Counter(
             "photo_api_photo_upload_total", "Photos uploaded", ["upload_method", "result"], registry=registry
         )
@@ -49,7 +68,9 @@ class Metrics:
             registry=registry,
         )
         self.incomplete = Gauge(
-            "photo_api_temp_upload_incomplete_after_ttl", "Uploads whose URL lapsed and that never arrived", registry=registry
+            "photo_api_temp_upload_incomplete_after_ttl",
+            "Uploads whose URL lapsed and that never arrived",
+            registry=registry,
         )
 
     def introduce(self, *, version: str, environment: str) -> None:

@@ -81,7 +81,13 @@ class Storage(Protocol):
         every HTTP client sets it by itself."""
 
     def presign_get(
-        self, key: str, *, at: datetime, lapses_in: timedelta, filename: str | None = None, content_type: str | None = None
+        self,
+        key: str,
+        *,
+        at: datetime,
+        lapses_in: timedelta,
+        filename: str | None = None,
+        content_type: str | None = None,
     ) -> str:
         """A URL for GET (with Range). `filename`: what a browser shall save it as."""
 
@@ -94,7 +100,9 @@ class Storage(Protocol):
 
     async def stat(self, key: str) -> Found | None: ...
 
-    def read(self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None) -> AsyncIterator[bytes]:
+    def read(
+        self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
         """The bytes from `start` up to, not including, `end`, as they come. `ObjectNotFound`; `ObjectChanged` where the
         object no longer has `etag`. Either is raised before the first byte."""
 

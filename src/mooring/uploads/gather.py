@@ -1,7 +1,7 @@
-"""Concurrent asks share one statement: the first goes at once and alone, those that come while it is under way go together.
+"""Concurrent asks share one statement: the first goes at once and alone, those that come meanwhile go together.
 
-A group that fails is asked again one by one, so that a bad ask fails alone. It is not asked again where nobody knows whether it was
-done (`DatabaseUnavailable`): then all of it fails.
+A group that fails is asked again one by one, so that a bad ask fails alone. It is not asked again where nobody knows
+whether it was done (`DatabaseUnavailable`): then all of it fails.
 """
 
 import asyncio

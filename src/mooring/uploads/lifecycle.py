@@ -71,9 +71,9 @@ class Upload:
     completed_at: datetime | None
 
 
-COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type, u.file_size,
-    u.checksum_sha256, u.object_key, u.multipart_id, u.etag, u.processing_error_message, u.created_at, u.expires_at,
-    u.completed_at"""
+COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
+    u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.etag, u.processing_error_message, u.created_at,
+    u.expires_at, u.completed_at"""
 
 
 def upload_of(row: Sequence[Any]) -> Upload:
@@ -94,7 +94,8 @@ class Move:
 # their ids, uploads before quotas, so that two groups never wait for each other.
 ADVANCE = f"""
 WITH asked AS (
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $10::text[]) AS a(id, etag, error, detail, trigger)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $10::text[])
+               AS a(id, etag, error, detail, trigger)
 ), locked AS MATERIALIZED (
     SELECT u.id, u.processing_status AS was, u.reserved_bytes AS held
     FROM uploads u WHERE u.id = ANY ($1::bigint[]) ORDER BY u.id FOR UPDATE
@@ -116,10 +117,13 @@ WITH asked AS (
     SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), settled AS (
     UPDATE quotas q
-    SET reserved_bytes = q.reserved_bytes - o.held, used_bytes = q.used_bytes + o.more_used, in_flight = q.in_flight - o.landed
+    SET reserved_bytes = q.reserved_bytes - o.held,
+        used_bytes = q.used_bytes + o.more_used,
+        in_flight = q.in_flight - o.landed
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at, detail) SELECT id, $7, trigger, $8, detail FROM moved ORDER BY id
+    INSERT INTO upload_events (upload_id, what, trigger, at, detail)
+    SELECT id, $7, trigger, $8, detail FROM moved ORDER BY id
 ), doomed AS (
     INSERT INTO removals (object_key, multipart_id, due_at, until)
     SELECT object_key, multipart_id, $8, greatest(expires_at, $8) + $11 FROM moved WHERE $5 = ANY ($12::text[])
@@ -129,12 +133,10 @@ SELECT {COLUMNS.replace("u.", "m.")} FROM moved m
 """
 
 
-async def advance(
-    tx: Executor, to: State, moves: Sequence[Move], *, what: str, at: datetime
-) -> list[Upload]:
-    """Move each upload that may move; answer those that did. With it, in the same statement: the quota follows the state,
-    the story gets its line, and an object that is given up is marked for removal. A missing one in the answer is
-    no error: somebody else was first."""
+async def advance(tx: Executor, to: State, moves: Sequence[Move], *, what: str, at: datetime) -> list[Upload]:
+    """Move each upload that may move; answer those that did. With it, in the same statement: the quota follows the
+    state, the story gets its line, and an object that is given up is marked for removal. A missing one in the answer
+    is no error: somebody else was first."""
     rows = await tx.fetch(
         ADVANCE,
         [move.upload_id for move in moves],

@@ -43,16 +43,17 @@ class Issued:
 
 
 def issuing(kind: str, directory: str, *, allowed: str, described: bool, with_it: str) -> str:
-    """The statement that issues one upload or a thousand of this kind. `allowed` selects from `wanted` those whose target is the
-    uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`.
+    """The statement that issues one upload or a thousand of this kind. `allowed` selects from `wanted` those whose
+    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`.
 
     The uploads of one user are granted together or not at all. Quota rows are locked in the order of their ids."""
     return f"""
 WITH wanted AS MATERIALIZED (
     SELECT nextval('uploads_id_seq') AS id, w.*
-    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-                $10::timestamptz[], $11::timestamptz[]) WITH ORDINALITY
-         AS w(uuid, uploader_id, target_id, filename, extension, content_type, file_size, sha256, object_key, at, expires_at, place)
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
+                $9::text[], $10::timestamptz[], $11::timestamptz[]) WITH ORDINALITY
+         AS w(uuid, uploader_id, target_id, filename, extension, content_type, file_size, sha256,
+              object_key, at, expires_at, place)
 ), allowed AS MATERIALIZED (
     {allowed}
 ), asked AS (
@@ -120,7 +121,9 @@ async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
 
 async def find_by_key(tx: Executor, object_key: str) -> Upload | None:
     rows = await tx.fetch(
-        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.object_key = $2", uuid_in(object_key), object_key
+        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.object_key = $2",
+        uuid_in(object_key),
+        object_key,
     )
     return upload_of(rows[0]) if rows else None
 
@@ -137,7 +140,8 @@ async def stored(tx: Executor, *, after: int, arrived_before: datetime, limit: i
     """Uploads whose object must be there, by id."""
     rows = await tx.fetch(
         f"""SELECT {COLUMNS} FROM uploads u
-            WHERE u.id > $1 AND u.completed_at < $2 AND u.processing_status = ANY ($3::text[]) ORDER BY u.id LIMIT $4""",
+            WHERE u.id > $1 AND u.completed_at < $2 AND u.processing_status = ANY ($3::text[])
+            ORDER BY u.id LIMIT $4""",
         after,
         arrived_before,
         sorted(STORED),
@@ -147,10 +151,16 @@ async def stored(tx: Executor, *, after: int, arrived_before: datetime, limit: i
 
 
 async def renew(
-    tx: Executor, upload_id: int, *, at: datetime, expires_at: datetime, look_at: datetime, plans: Sequence[Plan]
+    tx: Executor,
+    upload_id: int,
+    *,
+    at: datetime,
+    expires_at: datetime,
+    look_at: datetime,
+    plans: Sequence[Plan],
 ) -> Upload | None:
-    """A new lapse for a pending upload. Where the reservation was released at the old one, it is made anew, if the plan still has room:
-    None where it has not, or where the upload is no longer pending."""
+    """A new lapse for a pending upload. Where the reservation was released at the old one, it is made anew, if the plan
+    still has room: None where it has not, or where the upload is no longer pending."""
     rows = await tx.fetch(
         f"""
 WITH upload AS MATERIALIZED (
@@ -185,7 +195,7 @@ RETURNING {COLUMNS}""",
 
 
 async def lapse(tx: Executor, upload_ids: Sequence[int], *, at: datetime) -> list[int]:
-    """The URL lapsed and nothing came: release what was reserved. The upload itself waits on, for bytes that come late."""
+    """The URL lapsed and nothing came: release what was reserved. It waits on, for bytes that are late."""
     rows = await tx.fetch(
         """
 WITH locked AS MATERIALIZED (
@@ -210,8 +220,8 @@ UPDATE uploads u SET reserved_bytes = 0 FROM locked l WHERE u.id = l.id RETURNIN
 
 
 async def take_due(tx: Executor, *, at: datetime, reclaim_after: timedelta, limit: int) -> list[Upload]:
-    """Pending uploads whose bytes it is time to look for. Taking one says when to look again, so that instances share the
-    work and a crash only delays it: soon after the lapse at first, then less and less often, and last when it is given up."""
+    """Pending uploads whose bytes it is time to look for. Taking one says when to look again, so that instances share
+    the work and a crash only delays it: soon after the lapse, then less and less often, and last when it is given up."""
     rows = await tx.fetch(
         f"""
 WITH due AS MATERIALIZED (
@@ -251,7 +261,9 @@ WITH locked AS MATERIALIZED (
     SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), freed AS (
     UPDATE quotas q
-    SET reserved_bytes = q.reserved_bytes - o.held, used_bytes = q.used_bytes - o.used, in_flight = q.in_flight - o.files
+    SET reserved_bytes = q.reserved_bytes - o.held,
+        used_bytes = q.used_bytes - o.used,
+        in_flight = q.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
     INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'deleted', $3, $2 FROM gone ORDER BY id

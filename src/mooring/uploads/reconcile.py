@@ -1,7 +1,7 @@
 """Holds database and storage against each other, both ways, and cleans up what neither a URL nor a row accounts for.
 
-Nothing younger than the grace is touched. What goes is on record first (`reconciliations`), and objects go to the trash before they go
-for good."""
+Nothing younger than the grace is touched. What goes is on record first (`reconciliations`), and objects go to the
+trash before they go for good."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ PAGE = 1000
 
 @dataclass
 class Found:
-    """What did not match: keys of objects nobody accounts for, uploads whose object is missing, multiparts nobody waits for."""
+    """What did not match: objects nobody accounts for, uploads whose object is missing, multiparts nobody waits for."""
 
     orphans: list[str] = field(default_factory=list)
     missing: list[int] = field(default_factory=list)
@@ -72,7 +72,9 @@ class Reconciliation:
 
     async def _rows(self, found: Found, at: datetime, dry_run: bool) -> None:
         after = 0
-        while page := await queries.stored(self.uploads.db, after=after, arrived_before=at - self.grace, limit=PAGE):
+        while page := await queries.stored(
+            self.uploads.db, after=after, arrived_before=at - self.grace, limit=PAGE
+        ):
             after = page[-1].id
             found.checked_uploads += len(page)
             for upload in page:
@@ -124,7 +126,8 @@ async def _accounted_for(tx: Executor, keys: Sequence[str]) -> set[str]:
     rows = await tx.fetch(
         """
 SELECT object_key FROM uploads
-WHERE uuid = ANY ($1::uuid[]) AND object_key = ANY ($2::text[]) AND processing_status <> ALL ('{REJECTED,RECLAIMED}')
+WHERE uuid = ANY ($1::uuid[]) AND object_key = ANY ($2::text[])
+  AND processing_status <> ALL ('{REJECTED,RECLAIMED}')
 UNION ALL SELECT object_key FROM removals WHERE object_key = ANY ($2::text[])""",
         [uuid for uuid in map(queries.uuid_in, keys) if uuid],
         keys,
@@ -134,7 +137,8 @@ UNION ALL SELECT object_key FROM removals WHERE object_key = ANY ($2::text[])"""
 
 async def _awaited(tx: Executor, multipart: OpenMultipart) -> bool:
     rows = await tx.fetch(
-        "SELECT 1 FROM uploads WHERE object_key = $1 AND multipart_id = $2 AND uuid = $3 AND processing_status = 'PENDING'",
+        """SELECT 1 FROM uploads
+           WHERE object_key = $1 AND multipart_id = $2 AND uuid = $3 AND processing_status = 'PENDING'""",
         multipart.key,
         multipart.multipart_id,
         queries.uuid_in(multipart.key),

@@ -1,4 +1,4 @@
-"""Objects that must go: on record in the transaction that gave them up, and kept there until no URL can bring them back."""
+"""Objects that must go: on record in the transaction that gave them up, until no URL can bring them back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

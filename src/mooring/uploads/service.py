@@ -102,7 +102,9 @@ class Uploads:
         if len(wanted) == 1:
             return issued
         return [
-            one if one.verdict in (Verdict.ISSUED, Verdict.NO_TARGET) else (await self.issue(self.db, statement, [row]))[0]
+            one
+            if one.verdict in (Verdict.ISSUED, Verdict.NO_TARGET)
+            else (await self.issue(self.db, statement, [row]))[0]
             for one, row in zip(issued, wanted, strict=True)
         ]
 
@@ -121,8 +123,8 @@ class Uploads:
     async def arrive(
         self, upload_id: int, *, trigger: Trigger, owner_id: int | None = None, kind: str | None = None
     ) -> Upload:
-        """Somebody says that the bytes are there. Believed after a look in storage; the answer is the same however often,
-        by whomever and in whatever order it is asked."""
+        """Somebody says that the bytes are there. Believed after a look in storage; the answer is the same however
+        often, by whomever and in whatever order it is asked."""
         upload = await self._finding.ask(upload_id)
         if upload is None or owner_id not in (None, upload.uploader_id) or kind not in (None, upload.kind):
             raise UploadNotFound(upload_id)
@@ -153,7 +155,11 @@ class Uploads:
         move = Move(upload.id, trigger, error=reason)
         if await advance(self.db, State.REJECTED, [move], what="rejected", at=self.clock()):
             log.warning(
-                "upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason
+                "upload_rejected",
+                upload_id=upload.id,
+                user_id=upload.uploader_id,
+                trigger=trigger,
+                reason=reason,
             )
             await self.discard_object(upload)
 

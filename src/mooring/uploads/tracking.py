@@ -43,8 +43,8 @@ async def aggregate_incomplete_after_ttl(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Incomplete:
-    """All uploads whose URL lapsed before `now` and that never arrived; `since` and `until` bound when they were issued,
-    `limit` the records shown."""
+    """All uploads whose URL lapsed before `now` and that never arrived; `since` and `until` bound when they were
+    issued, `limit` the records shown."""
     which = (now, user_id, since, until)
     groups = await tx.fetch(
         f"""SELECT grouping(user_id) = 0 AS is_user, grouping(album_id) = 0 AS is_album, user_id, album_id, count(*)
@@ -53,7 +53,8 @@ async def aggregate_incomplete_after_ttl(
         *which,
     )
     sample = await tx.fetch(
-        f"""SELECT upload_id, album_id, user_id, issued_at, expires_at {INCOMPLETE} ORDER BY expires_at, upload_id LIMIT $5""",
+        f"""SELECT upload_id, album_id, user_id, issued_at, expires_at {INCOMPLETE}
+            ORDER BY expires_at, upload_id LIMIT $5""",
         *which,
         limit,
     )

@@ -24,6 +24,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.SessionEnded: (401, "SESSION_ENDED"),
     errors.AdminsOnly: (403, "ADMINS_ONLY"),
     errors.EmailTaken: (409, "EMAIL_TAKEN"),
+    errors.NotAcceptable: (422, "VALIDATION_FAILED"),
     errors.TooManyAttempts: (429, "TOO_MANY_ATTEMPTS"),
     errors.FileTooLarge: (413, "FILE_TOO_LARGE"),
     errors.TypeNotAllowed: (400, "TYPE_NOT_ALLOWED"),
@@ -83,7 +84,13 @@ def error_of(failure: errors.MooringError) -> tuple[int, str]:
 
 
 def _envelope(
-    request: Request, status: int, code: str, message: str, *, headers: dict[str, str] | None = None, **more: Any
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    *,
+    headers: dict[str, str] | None = None,
+    **more: Any,
 ) -> JSONResponse:
     error = {
         "code": code,
@@ -124,7 +131,9 @@ async def _invalid(request: Request, failure: Exception) -> JSONResponse:
         {"field": ".".join(str(part) for part in found["loc"]) or "body", "message": found["msg"]}
         for found in failure.errors()[:20]
     ]
-    message = "The request is not valid: " + "; ".join(f"{one['field']}: {one['message']}" for one in details[:3])
+    message = "The request is not valid: " + "; ".join(
+        f"{one['field']}: {one['message']}" for one in details[:3]
+    )
     return _envelope(request, 422, "VALIDATION_FAILED", message, details=details)
 
 
@@ -132,4 +141,6 @@ async def _bug(request: Request, failure: Exception) -> JSONResponse:
     """Nobody expected this: counted, told in full to the log, and not at all to the caller."""
     request.app.state.house.metrics.exceptions.inc()
     log.error("unexpected_exception", path=request.url.path, exc_info=failure)
-    return _envelope(request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again.")
+    return _envelope(
+        request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again."
+    )

@@ -1,4 +1,4 @@
-"""Hot endpoints: plain Starlette routes that read and write JSON themselves, and yet stand in the OpenAPI like the others.
+"""Hot endpoints: plain Starlette routes that read and write JSON themselves, yet stand in the OpenAPI like the others.
 
 FastAPI's own handling of a body and an answer costs more than all the rest of these calls."""
 
@@ -40,7 +40,9 @@ class HotRoutes:
     routes: list[HotRoute] = field(default_factory=list)
     described: list[Described] = field(default_factory=list)
 
-    def post(self, path: str, *, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+    def post(
+        self, path: str, *, body: type[BaseModel], answer: type[BaseModel]
+    ) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
             name = getattr(endpoint, "__name__", path)
             self.routes.append(HotRoute(path, endpoint, methods=["POST"], name=name))
