@@ -28,6 +28,8 @@ class Cluster:
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{name}"))
 
     def create(self, name: str) -> str:
+        """Its address."""
+        name = f"bench_{name}"
         asyncio.run(self._create(name))
         return self.database(name)
 
@@ -51,10 +53,14 @@ class Cluster:
     async def _postmaster(self) -> int:
         connection = await asyncpg.connect(self.url)
         try:
-            text = await connection.fetchval("SELECT pg_read_file('postmaster.pid')")
+            session = await connection.fetchval("SELECT pg_backend_pid()")
+            return _parent(session)
         finally:
             await connection.close()
-        return int(text.splitlines()[0])
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _children(pid: int) -> list[int]:
