@@ -36,9 +36,7 @@ class Issuer:
 
     url: str = ""
     asked: int = 0
-    keys: list[dict[str, Any]] = field(
-        default_factory=lambda: [dict(k.as_dict(private=False)) for k in (RSA, EC, ED)]
-    )
+    keys: list[dict[str, Any]] = field(default_factory=lambda: [dict(k.as_dict(private=False)) for k in (RSA, EC, ED)])
     answer: Callable[["Issuer"], bytes | None] = lambda issuer: json.dumps({"keys": issuer.keys}).encode()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,9 +44,7 @@ class Issuer:
         self.asked += 1
         body = self.answer(self)
         if body is not None:
-            writer.write(
-                b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-            )
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
         writer.close()
 
@@ -70,9 +66,7 @@ async def callers(db: Database, clock: HeldClock, issuer: Issuer) -> AsyncIterat
         yield Callers(db, tokens, clock, trusted_issuer(issuer.url, THEIRS, "mooring-app", http))
 
 
-def token(
-    clock: HeldClock, key: Key = RSA, alg: str = "RS256", *, kid: str | None = None, **more: object
-) -> str:
+def token(clock: HeldClock, key: Key = RSA, alg: str = "RS256", *, kid: str | None = None, **more: object) -> str:
     seconds = int(clock().timestamp())
     claims = {
         "iss": THEIRS,
@@ -101,18 +95,14 @@ async def test_a_user_is_made_at_first_sight_and_known_afterwards(
     assert [tuple(row) for row in rows] == [(THEIRS, sub, None, clock()) for sub in ("ada", "bob")]
 
 
-async def test_fifty_first_sights_at_once_make_one_user(
-    callers: Callers, clock: HeldClock, db: Database
-) -> None:
+async def test_fifty_first_sights_at_once_make_one_user(callers: Callers, clock: HeldClock, db: Database) -> None:
     seen = await asyncio.gather(*(callers.admit(token(clock, jti=str(n))) for n in range(50)))
     assert len({caller.user_id for caller in seen}) == 1
     assert await db.fetchval("SELECT count(*) FROM users") == 1
     assert await db.fetchval("SELECT count(*) FROM quotas") == 1
 
 
-async def test_what_an_admin_changes_counts_within_a_minute(
-    callers: Callers, clock: HeldClock, db: Database
-) -> None:
+async def test_what_an_admin_changes_counts_within_a_minute(callers: Callers, clock: HeldClock, db: Database) -> None:
     ada = token(clock)
     user = await callers.admit(ada)
     await db.execute("UPDATE users SET role = 'admin', plan = 'premium'")
@@ -143,9 +133,7 @@ async def test_eddsa_is_taken_under_the_name_all_issuers_use(callers: Callers, c
 async def test_a_token_that_names_no_key_is_tried_with_those_that_fit(
     callers: Callers, clock: HeldClock, issuer: Issuer
 ) -> None:
-    issuer.keys = [
-        {k: v for k, v in key.as_dict(private=False).items() if k != "kid"} for key in (PSS, RSA, EC)
-    ]
+    issuer.keys = [{k: v for k, v in key.as_dict(private=False).items() if k != "kid"} for key in (PSS, RSA, EC)]
     nameless = RSAKey.import_key({k: v for k, v in RSA.as_dict(private=True).items() if k != "kid"})
     assert await callers.admit(token(clock, nameless))
 
@@ -214,9 +202,7 @@ def hs256(clock: HeldClock, secret: bytes, **more: object) -> str:
     return (signed + b"." + signature).decode()
 
 
-async def test_a_symmetric_key_among_theirs_signs_nothing(
-    callers: Callers, clock: HeldClock, issuer: Issuer
-) -> None:
+async def test_a_symmetric_key_among_theirs_signs_nothing(callers: Callers, clock: HeldClock, issuer: Issuer) -> None:
     shared = OctKey.generate_key(256, {"kid": "oct"})
     issuer.keys.append(dict(shared.as_dict()))
     with pytest.raises(NotSignedIn, match="no key"):
@@ -293,9 +279,7 @@ async def test_an_unknown_key_is_asked_for_at_most_once_a_minute(
     assert issuer.asked == 2
 
 
-async def test_known_keys_serve_while_the_issuer_is_away(
-    callers: Callers, clock: HeldClock, issuer: Issuer
-) -> None:
+async def test_known_keys_serve_while_the_issuer_is_away(callers: Callers, clock: HeldClock, issuer: Issuer) -> None:
     await callers.admit(token(clock))
     for away in (b"", b"<html>", b"[" * 5000, b'{"keys": 5}', b"x" * 2**21, None):
         issuer.answer = lambda _, away=away: away  # type: ignore[misc]

@@ -106,8 +106,11 @@ async def test_the_secret_itself_is_not_the_key_of_tokens(callers: Callers, cloc
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "HS384", "RS256", "ES256", "", "HS256 "])
 async def test_no_algorithm_but_ours_is_taken(callers: Callers, clock: HeldClock, alg: str) -> None:
     for signature in (b"", b"x" * 32):
+        forgery = forged({"alg": alg}, claims_at(clock()), signature)
         with pytest.raises(NotSignedIn):
-            await callers.admit(forged({"alg": alg}, claims_at(clock()), signature))
+            await callers.admit(forgery)
+        with pytest.raises(NotSignedIn, match="signature"):
+            TOKENS.verify(forgery, clock())
 
 
 async def test_our_own_key_under_another_algorithm_is_not_taken(callers: Callers, clock: HeldClock) -> None:
@@ -115,6 +118,8 @@ async def test_our_own_key_under_another_algorithm_is_not_taken(callers: Callers
         token = jwt.encode({"alg": alg}, claims_at(clock()), TOKENS.key, algorithms=[alg])
         with pytest.raises(NotSignedIn):
             await callers.admit(token)
+        with pytest.raises(NotSignedIn, match="signature"):
+            TOKENS.verify(token, clock())
 
 
 @pytest.mark.parametrize(

@@ -1,63 +1,18 @@
 """Accounts as a client sees them: statuses, shapes, headers, and what hostile bodies get."""
 
 import json
-from collections.abc import AsyncIterator
-from datetime import timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from fastapi import FastAPI, Request
 
 from conftest import HeldClock
-from mooring.accounts.callers import Callers
-from mooring.accounts.passwords import Passwords
-from mooring.accounts.service import Accounts
-from mooring.accounts.tokens import AccessTokens
 from mooring.accounts.users import create_user
 from mooring.db.pool import Database
-from mooring.web import auth, errors
 from mooring.web.callers import Admin, SignedIn
 
 ADA = {"email": "Ada@example.org", "password": "correct horse battery"}
-
-
-@pytest.fixture
-def quick() -> Passwords:
-    return Passwords(PasswordHasher(memory_cost=64, time_cost=1, parallelism=1))
-
-
-@pytest.fixture
-def app(db: Database, clock: HeldClock, quick: Passwords) -> FastAPI:
-    tokens = AccessTokens.signed_with("a secret of more than thirty-two characters", timedelta(minutes=15))
-    app = FastAPI()
-    app.state.house = SimpleNamespace(
-        accounts=Accounts(db, tokens, timedelta(days=30), clock, quick), callers=Callers(db, tokens, clock)
-    )
-    app.include_router(auth.router)
-    errors.install(app)
-
-    @app.get("/for-admins")
-    async def for_admins(caller: Admin) -> int:
-        return caller.user_id
-
-    @app.get("/who")
-    async def who(request: Request, caller: SignedIn) -> list[int]:
-        return [caller.user_id, request.scope["user_id"]]
-
-    return app
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(
-        app, raise_app_exceptions=True
-    )  # what is no expected error fails the test
-    async with httpx.AsyncClient(transport=transport, base_url="http://mooring") as client:
-        yield client
-    app.state.house.accounts.close()
 
 
 @pytest.fixture
@@ -103,9 +58,7 @@ async def test_from_registering_to_signing_out(client: httpx.AsyncClient, clock:
     assert code(await client.post("/auth/refresh", json=again)) == (401, "SESSION_ENDED")
 
 
-@pytest.mark.parametrize(
-    "extra", [{}, {"grant_type": "password", "scope": "", "client_id": "x", "client_secret": ""}]
-)
+@pytest.mark.parametrize("extra", [{}, {"grant_type": "password", "scope": "", "client_id": "x", "client_secret": ""}])
 async def test_the_authorize_button_signs_in_with_its_form(
     client: httpx.AsyncClient, ada: dict[str, Any], extra: dict[str, str]
 ) -> None:
@@ -129,8 +82,12 @@ async def test_the_openapi_says_how_to_sign_in(client: httpx.AsyncClient) -> Non
 
 
 async def test_who_calls_is_known_to_the_route_and_to_the_log(
-    client: httpx.AsyncClient, ada: dict[str, Any]
+    app: FastAPI, client: httpx.AsyncClient, ada: dict[str, Any]
 ) -> None:
+    @app.get("/who")
+    async def who(request: Request, caller: SignedIn) -> list[int]:
+        return [caller.user_id, request.scope["user_id"]]
+
     for scheme in ("Bearer", "bearer", "BEARER"):
         header = {"authorization": f"{scheme} {ada['access_token']}"}
         user_id, logged = (await client.get("/who", headers=header)).json()
@@ -138,11 +95,15 @@ async def test_who_calls_is_known_to_the_route_and_to_the_log(
 
 
 async def test_what_is_for_admins_is_for_admins(
-    client: httpx.AsyncClient, ada: dict[str, Any], db: Database, quick: Passwords
+    app: FastAPI, client: httpx.AsyncClient, ada: dict[str, Any], db: Database
 ) -> None:
+    @app.get("/for-admins")
+    async def for_admins(caller: Admin) -> int:
+        return caller.user_id
+
     assert code(await client.get("/for-admins", headers=bearer(ada))) == (403, "ADMINS_ONLY")
     assert code(await client.get("/for-admins")) == (401, "NOT_SIGNED_IN")
-    root = await create_user(db, "root@example.org", "correct horse", "admin", "premium", passwords=quick)
+    root = await create_user(db, "root@example.org", "correct horse", "admin", "premium")
     login = {"email": "root@example.org", "password": "correct horse"}
     tokens = (await client.post("/auth/login", json=login)).json()
     assert (await client.get("/for-admins", headers=bearer(tokens))).json() == root.id
@@ -172,8 +133,9 @@ async def test_wrong_credentials_are_401_and_too_many_say_when_to_try_again(
 @pytest.mark.parametrize(
     "header",
     [
-        None, b"", b"Bearer", b"Bearer ", b"Bearer  ", b"Basic YWRhOng=", b"Bearer not.a.token", b"Bearer a b c",
-        b"Token x", b"Bearer " + b"x" * 100_000, b"Bearer \xff\xfe.\xff.\xff", "Bearer é.é.é".encode(),
+        None, b"", b"Bearer", b"Bearer ", b"Bearer  ", b"Basic YWRhOng=", b"Bearer no.to.ken",
+        b"Bearer a b c", b"Token x", b"Bearer " + b"x" * 100_000,
+        b"Bearer \xff\xfe.\xff.\xff", "Bearer é.é.é".encode(),
     ],
 )  # fmt: skip
 async def test_a_header_that_is_no_token_is_401_with_a_sentence(
@@ -219,9 +181,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("path", ["/auth/register", "/auth/login", "/auth/refresh", "/auth/logout"])
-async def test_hostile_bodies_are_refused_and_not_echoed(
-    client: httpx.AsyncClient, db: Database, path: str
-) -> None:
+async def test_hostile_bodies_are_refused_and_not_echoed(client: httpx.AsyncClient, db: Database, path: str) -> None:
     for body in HOSTILE:
         answer = await client.post(path, content=body, headers={"content-type": "application/json"})
         assert answer.status_code in (400, 422), body[:80]  # 400: nested too deep to be read at all

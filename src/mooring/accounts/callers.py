@@ -63,9 +63,7 @@ class Callers:
         proven = self.tokens.verify(token, at)
         return Caller(proven.user_id, proven.role == "admin", proven.plan), proven.expires_at
 
-    async def _theirs(
-        self, issuer: TrustedIssuer, token: str, claim: Claimed, at: datetime
-    ) -> tuple[Caller, datetime]:
+    async def _theirs(self, issuer: TrustedIssuer, token: str, claim: Claimed, at: datetime) -> tuple[Caller, datetime]:
         proven = await issuer.verify(token, claim, at)
         user = await user_of_issuer(self.db, issuer.issuer, proven.subject, at)
         if not user.is_active:

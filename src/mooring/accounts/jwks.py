@@ -18,9 +18,7 @@ from mooring.accounts.tokens import EXPIRED, FORGED, ISSUER, MALFORMED, Claimed,
 from mooring.errors import NotSignedIn, SetupProblem
 
 LEEWAY = timedelta(seconds=60)
-ASK_AGAIN = timedelta(
-    seconds=60
-)  # about a key we don't know; whoever sends made-up names must not make us ask more
+ASK_AGAIN = timedelta(seconds=60)  # about a key we don't know; whoever sends made-up names must not make us ask more
 ASK_AGAIN_WITHOUT_KEYS = timedelta(seconds=5)
 STALE = timedelta(hours=1)  # after which known keys are asked for too, so that one that was withdrawn goes
 ASK_SECONDS = 5.0
@@ -122,9 +120,7 @@ class TrustedIssuer:
         except ExpiredTokenError:
             raise NotSignedIn(EXPIRED) from None
         except (InvalidClaimError, MissingClaimError) as error:
-            raise NotSignedIn(
-                f"The access token's claim '{error.claim}' is missing or not acceptable."
-            ) from None
+            raise NotSignedIn(f"The access token's claim '{error.claim}' is missing or not acceptable.") from None
         subject = claims["sub"]
         if len(subject) > SUBJECT_MOST or not subject.isprintable():
             raise NotSignedIn(MALFORMED)
@@ -138,13 +134,9 @@ def trusted_issuer(
     if not (url or issuer or audience):
         return None
     if not (url and issuer and audience):
-        raise SetupProblem(
-            "Set MOORING_AUTH_JWKS_URL, MOORING_AUTH_ISSUER and MOORING_AUTH_AUDIENCE together."
-        )
+        raise SetupProblem("Set MOORING_AUTH_JWKS_URL, MOORING_AUTH_ISSUER and MOORING_AUTH_AUDIENCE together.")
     if not url.startswith(("https://", "http://")):
-        raise SetupProblem(
-            "MOORING_AUTH_JWKS_URL must begin with https:// (or http://, on a network you trust)."
-        )
+        raise SetupProblem("MOORING_AUTH_JWKS_URL must begin with https:// (or http://, on a network you trust).")
     if issuer == ISSUER:
         raise SetupProblem(f"MOORING_AUTH_ISSUER can't be '{ISSUER}': that is what our own tokens say.")
     return TrustedIssuer(issuer, audience, TrustedKeys(url, http))

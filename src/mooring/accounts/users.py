@@ -10,7 +10,7 @@ import asyncpg
 from mooring import clock
 from mooring.accounts.passwords import Passwords
 from mooring.db.pool import Database
-from mooring.errors import EmailTaken
+from mooring.errors import EmailTaken, NotAcceptable
 
 Role = Literal["user", "admin"]
 Plan = Literal["free", "premium"]
@@ -47,7 +47,7 @@ async def create_user(
     passwords: Passwords | None = None,
     at: datetime | None = None,
 ) -> User:
-    """`ValueError` says what is wrong with the e-mail or the password; `EmailTaken`."""
+    """`NotAcceptable` says what is wrong with the e-mail or the password; `EmailTaken`."""
     check_email(email)
     check_password(password)
     password_hash = await (passwords or Passwords()).hash(password)
@@ -104,22 +104,21 @@ async def keep_newer_hash(db: Database, user: User, password_hash: str) -> None:
 def check_email(email: str) -> str:
     check_text(email)
     if len(email) > EMAIL_MOST or not re.fullmatch(EMAIL_PATTERN, email):
-        raise ValueError(f"this is no e-mail address of at most {EMAIL_MOST} characters")
+        raise NotAcceptable(f"This is no e-mail address of at most {EMAIL_MOST} characters.")
     return email
 
 
 def check_password(password: str) -> str:
     check_text(password)
     if not PASSWORD_LEAST <= len(password) <= PASSWORD_MOST:
-        raise ValueError(f"a password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters")
+        raise NotAcceptable(f"A password has {PASSWORD_LEAST} to {PASSWORD_MOST} characters.")
     return password
 
 
 def check_text(text: str) -> str:
     if not re.fullmatch(TEXT_PATTERN, text):
-        raise ValueError("control characters are not allowed")
+        raise NotAcceptable("Control characters are not allowed.")
     if text.encode(errors="ignore").decode() != text:
-        raise ValueError(
-            "this is no text: it holds half characters"
-        )  # a terminal's undecodable bytes, for one
+        # A terminal's undecodable bytes, for one.
+        raise NotAcceptable("This is no text: it holds half characters.")
     return text
