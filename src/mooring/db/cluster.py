@@ -113,7 +113,7 @@ class Cluster:
 
     def launch(self, lock: int) -> subprocess.Popen[bytes]:
         """The server inherits the locked file: while the lock is held, it or one of its children lives."""
-        self._forget_a_reused_pid()
+        self._forget_the_dead()
         self._admit()
         folder = self._make_socket_folder()
         if self.log.exists() and self.log.stat().st_size > LONGEST_LOG:
@@ -200,15 +200,17 @@ class Cluster:
             return False
         return stat.S_ISDIR(found.st_mode) and found.st_uid == self.user.uid and not found.st_mode & 0o077
 
-    def _forget_a_reused_pid(self) -> None:
-        """After a crash of the machine another program of ours may have the old server's number, and
-        PostgreSQL would take it for a rival. Where that can't be told, PostgreSQL decides."""
+    def _forget_the_dead(self) -> None:
+        """The lock says that no server runs, but PostgreSQL goes by its number, and takes for a rival whoever
+        has it: another program after a crash of the machine, or the old server's zombie while its parent is
+        busy. Where that can't be told, PostgreSQL decides."""
         try:
-            command = Path(f"/proc/{self.pid()}/cmdline").read_bytes()
+            command = Path(f"/proc/{self.pid()}/cmdline").read_bytes()  # a zombie's is empty
         except OSError:
             return
         if b"postgres" not in command:
             (self.folder / "postmaster.pid").unlink(missing_ok=True)
+            (self.socket_folder / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
     def _status(self) -> list[str]:
         try:

@@ -24,7 +24,7 @@ from typing import Self
 import structlog
 
 from mooring.db.cluster import Cluster
-from mooring.db.programs import database_user, make_passable, programs, wheel
+from mooring.db.programs import INSIDE, database_user, make_passable, programs, wheel
 from mooring.errors import SetupProblem
 
 START_SECONDS = 60.0  # recovery after a crash of a busy server takes its time
@@ -55,9 +55,7 @@ class Embedded:
             try:
                 self._join()
             except OSError as error:  # a full disk, a folder that can't be written
-                raise SetupProblem(
-                    f"The embedded database in {self.folder} can't be used: {error}."
-                ) from error
+                raise SetupProblem(f"The embedded database in {self.folder} can't be used: {error}.") from error
         return self.url
 
     def stop(self) -> None:
@@ -93,9 +91,7 @@ class Embedded:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
@@ -137,9 +133,7 @@ class Embedded:
                     self._launch(lock, deadline)
                     return
                 if time.monotonic() > deadline:
-                    raise SetupProblem(
-                        f"PostgreSQL in {cluster.home} does not get ready. Its log is {cluster.log}."
-                    )
+                    raise SetupProblem(f"PostgreSQL in {cluster.home} does not get ready. Its log is {cluster.log}.")
                 time.sleep(LOOK_SECONDS)
         finally:
             os.close(lock)
@@ -156,9 +150,7 @@ class Embedded:
                 )
             if time.monotonic() > deadline:
                 cluster.ask_to_end()
-                raise SetupProblem(
-                    f"PostgreSQL in {cluster.home} does not get ready. Its log is {cluster.log}."
-                )
+                raise SetupProblem(f"PostgreSQL in {cluster.home} does not get ready. Its log is {cluster.log}.")
             time.sleep(LOOK_SECONDS)
 
     def _end_server(self) -> None:
@@ -215,9 +207,9 @@ class Embedded:
 
     def _let_go(self) -> None:
         """The server outlives us, for others use it."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             self._process.returncode = 0  # or Popen complains of what we mean to do
-            self._process = None
+        self._process = None
 
     def _check_reachable(self) -> None:
         cluster = self._running_cluster()
@@ -238,7 +230,7 @@ def psql(folder: Path, arguments: tuple[str, ...] = ()) -> int:
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             return subprocess.run(
-                [wheel()[0] / "bin" / "psql", server.url, *arguments], check=False
+                [wheel()[0] / INSIDE / "bin" / "psql", server.url, *arguments], check=False
             ).returncode
         finally:
             signal.signal(signal.SIGINT, before)
@@ -252,8 +244,7 @@ def _open_home(folder: Path) -> Path:
         make_passable(home)
     except OSError as error:
         raise SetupProblem(
-            f"The data folder {folder} can't be used: {error}. "
-            "Choose another one with MOORING_DATA or --data."
+            f"The data folder {folder} can't be used: {error}. Choose another one with MOORING_DATA or --data."
         ) from error
     for path, owners in ((home.parent, {0, os.geteuid()}), (home, {os.geteuid()})):
         owner = path.stat().st_uid

@@ -26,7 +26,7 @@ _LOST = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
-_FAILED = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_FAILED = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Executor(Protocol):
@@ -114,8 +114,10 @@ class Database:
 
 def is_lost(error: BaseException) -> bool:
     """Whether this says "the server can't be reached", and not "the statement is wrong"."""
-    # A statement on a connection that is gone has no class of its own: InterfaceError also tells of misuse.
-    return isinstance(error, _LOST) or (type(error) is asyncpg.InterfaceError and "clos" in str(error))
+    if type(error) is asyncpg.InterfaceError:
+        return "clos" in str(error)  # the connection, or the pool; of misuse it says other things
+    # InternalClientError: a statement met the farewell of a dying server on its way in.
+    return isinstance(error, _LOST) or type(error) is asyncpg.InternalClientError
 
 
 async def open_database(
@@ -154,9 +156,7 @@ def connecting() -> Iterator[None]:
             f"PostgreSQL refuses us: {error}. Check user and password in MOORING_DATABASE_URL."
         ) from error
     except asyncpg.InvalidCatalogNameError as error:
-        raise SetupProblem(
-            f"PostgreSQL says: {error}. Create it, or correct MOORING_DATABASE_URL."
-        ) from error
+        raise SetupProblem(f"PostgreSQL says: {error}. Create it, or correct MOORING_DATABASE_URL.") from error
     except ValueError as error:
         raise SetupProblem(
             "MOORING_DATABASE_URL is no address of a PostgreSQL. It reads like postgresql://user:password@host:5432/database."

