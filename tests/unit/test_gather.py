@@ -13,7 +13,7 @@ class Statement:
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
         self.gates: list[asyncio.Event] = []
-        self.fails_on: dict[int, Exception] = {}
+        self.fails_on: dict[int, BaseException] = {}
 
     async def __call__(self, asked: Sequence[int]) -> list[int]:
         gate = asyncio.Event()
@@ -123,3 +123,18 @@ async def test_it_works_on_after_a_failure() -> None:
     await turn()
     await statement.let_go()
     assert await later == 6
+
+
+class Ending(BaseException):
+    """As KeyboardInterrupt: not to be caught on the way."""
+
+
+async def test_what_ends_the_process_reaches_everybody_who_waits() -> None:
+    statement = Statement()
+    statement.fails_on[2] = Ending()
+    asks = ask_all(Gatherer(statement, lanes=1), range(4))
+    await turn()
+    await statement.let_go()
+    answers = await asyncio.gather(*asks, return_exceptions=True)
+    assert all(isinstance(answer, Ending) for answer in answers)
+    assert statement.groups == [[0, 1, 2, 3]]

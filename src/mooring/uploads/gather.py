@@ -56,23 +56,23 @@ class Gatherer(Generic[Ask, Answer]):
             return
         try:
             answers = await self._run([what for what, _ in group])
-        except Exception as failure:
-            if len(group) == 1 or isinstance(failure, DatabaseUnavailable):
+        except asyncio.CancelledError:
+            for _, answer in group:
+                answer.cancel()
+            raise
+        except BaseException as failure:
+            if len(group) == 1 or isinstance(failure, DatabaseUnavailable) or not isinstance(failure, Exception):
                 _fail(group, failure)
                 return
             for one in group:
                 await self._answer([one])
             return
-        except BaseException:
-            for _, answer in group:
-                answer.cancel()
-            raise
         for (_, answer), said in zip(group, answers, strict=True):
             if not answer.done():
                 answer.set_result(said)
 
 
-def _fail(group: list[tuple[Ask, asyncio.Future[Answer]]], failure: Exception) -> None:
+def _fail(group: list[tuple[Ask, asyncio.Future[Answer]]], failure: BaseException) -> None:
     for _, answer in group:
         if not answer.done():
             answer.set_exception(failure)
