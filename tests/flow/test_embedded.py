@@ -103,6 +103,18 @@ def test_psql_opens_on_it_and_starts_it_where_needed(short_folder: Path, capfd: 
     assert psql(short_folder, ("-Xc", "SELECT nothing")) == 1
 
 
+def test_psql_opens_on_any_address_and_shows_its_password_to_nobody(
+    short_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with Embedded(short_folder) as server:
+        url = server.url.replace("//mooring@", "//mooring:secr%2Fet@")
+        assert psql(url, ("-XAtc", r"\! tr '\0' ' ' < /proc/$PPID/cmdline; echo; echo $PGPASSWORD")) == 0
+    command, password = capfd.readouterr().out.splitlines()
+    assert "postgresql://mooring@/mooring" in command
+    assert "secr" not in command
+    assert password == "secr/et"
+
+
 # ── its users ──
 
 

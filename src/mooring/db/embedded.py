@@ -12,7 +12,6 @@ lets go of them however a process ends:
 import asyncio
 import fcntl
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,7 +23,8 @@ from typing import Self
 import structlog
 
 from mooring.db.cluster import Cluster
-from mooring.db.programs import INSIDE, database_user, make_passable, programs, wheel
+from mooring.db.programs import database_user, make_passable, programs
+from mooring.db.shell import shell
 from mooring.errors import SetupProblem
 
 START_SECONDS = 60.0  # recovery after a crash of a busy server takes its time
@@ -223,17 +223,12 @@ class Embedded:
                 )
 
 
-def psql(folder: Path, arguments: tuple[str, ...] = ()) -> int:
-    """PostgreSQL's own shell on the embedded database, which stays up as long; psql's exit status."""
-    with Embedded(folder) as server:
-        # Ctrl-C is psql's: it cancels a statement there, and must not end us before it.
-        before = signal.signal(signal.SIGINT, lambda *_: None)
-        try:
-            return subprocess.run(
-                [wheel()[0] / INSIDE / "bin" / "psql", server.url, *arguments], check=False
-            ).returncode
-        finally:
-            signal.signal(signal.SIGINT, before)
+def psql(at: Path | str, arguments: tuple[str, ...] = ()) -> int:
+    """psql on a database's address, or on the embedded one in a data folder, which stays up as long."""
+    if isinstance(at, str):
+        return shell(at, arguments)
+    with Embedded(at) as server:
+        return shell(server.url, arguments)
 
 
 def _open_home(folder: Path) -> Path:

@@ -162,7 +162,7 @@ def _copy(site: Path, target: Path) -> Path:
         raise SetupProblem(
             f"{target.parent} must belong to root and be writable by nobody else: programs run from there."
         )
-    with (target.parent / ".lock").open("w") as lock:
+    with os.fdopen(os.open(target.parent / ".lock", os.O_WRONLY | os.O_CREAT, 0o600)) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if target.exists():
             return target
