@@ -99,12 +99,16 @@ class Run:
 
     def confirm(self, number: int) -> None:
         """Each photo is confirmed once, so each round brings its own."""
-        waiting = contenders.pending_at_mooring(self.mooring, self.tokens, count=8_000 * self.seconds)
+        waiting = contenders.pending_at_mooring(self.mooring, self.tokens, self._enough(self.seen.issue))
         asks = write_asks(f"confirm-{number}", contenders.confirms(self.tokens, waiting))
         self._press(self.seen.confirm, asks, cycle=False)
-        waiting = contenders.pending_at_usual(self.usuals, count=1_000 * self.seconds)
+        waiting = contenders.pending_at_usual(self.usuals, self._enough(self.seen.usual_issue))
         asks = write_asks(f"confirm-usual-{number}", contenders.confirms(self.usual_tokens, waiting))
         self.seen.usual_confirm.append(press(self.usual, asks, seconds=self.seconds, cycle=False))
+
+    def _enough(self, issued: Sequence[Round]) -> int:
+        """A confirm is dearer than an issue: twice as many photos as were issued in a round outlast it."""
+        return 2 * max(one.completed for one in issued)
 
     def _press(self, seen: list[Round], asks: Path, *, cycle: bool = True, connections: int = 32) -> None:
         one = press(self.mooring, asks, seconds=self.seconds, cycle=cycle, connections=connections)
@@ -122,10 +126,7 @@ class Run:
                       (SELECT count(*) FROM upload_events WHERE what = 'issued') AS issued,
                       (SELECT count(*) FROM upload_events WHERE what = 'arrived') AS arrived""",
         )[0]
-        if (
-            min(counts["ledger"], counts["photos"], counts["issued"]) < issued
-            or counts["arrived"] < confirmed
-        ):
+        if min(counts["ledger"], counts["photos"], counts["issued"]) < issued or counts["arrived"] < confirmed:
             raise SystemExit(f"Answers were given that are not in the database: {dict(counts)}")
 
 

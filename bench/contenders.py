@@ -83,8 +83,7 @@ def seed_mooring(url: str) -> None:
     query(
         url,
         f"INSERT INTO users (id, email, password_hash) SELECT n, n || '@example.com', 'none' {_EACH}",
-        f"INSERT INTO albums (id, owner_id, title, created_at, updated_at) "
-        f"SELECT n, n, 'Summer', now(), now() {_EACH}",
+        f"INSERT INTO albums (id, owner_id, title, created_at, updated_at) SELECT n, n, 'Summer', now(), now() {_EACH}",
     )
 
 
@@ -157,9 +156,7 @@ def post(path: str, token: str, body: object) -> Ask:
 def pending_at_mooring(server: Server, tokens: list[str], count: int) -> list[int]:
     """Issued the ordinary way, by batches."""
     rounds = -(-count // (BATCH * len(tokens)))
-    of_each = [
-        list(chain.from_iterable(_issue_batch(server, ask) for _ in range(rounds))) for ask in batches(tokens)
-    ]
+    of_each = [list(chain.from_iterable(_issue_batch(server, ask) for _ in range(rounds))) for ask in batches(tokens)]
     return list(chain.from_iterable(zip(*of_each, strict=True)))[:count]
 
 

@@ -15,9 +15,9 @@ import asyncpg
 
 from ground import OTHER_CORES, WORK
 from mooring.db.embedded import Embedded
-from mooring.db.programs import wheel
+from mooring.db.programs import database_user, programs
 
-BINARIES = wheel()[0] / "bin"
+BINARIES = programs(database_user()) / "bin"
 
 
 @dataclass(frozen=True)

@@ -52,17 +52,13 @@ def write_asks(name: str, asks: Iterable[Ask]) -> Path:
     return path
 
 
-def press(
-    server: Server, asks: Path, *, seconds: float, cycle: bool = True, connections: int = CONNECTIONS
-) -> Round:
+def press(server: Server, asks: Path, *, seconds: float, cycle: bool = True, connections: int = CONNECTIONS) -> Round:
     """One round. A refusal or a broken connection ends the bench: the figure would be one about errors."""
     before = server.cpu_seconds()
     result = _wrk(server.url, asks, seconds=seconds, cycle=cycle, connections=connections)
     used = server.cpu_seconds() - before
     if result["refused"] or result["broken"]:
-        raise SystemExit(
-            f"{server.name}: {result['refused']} refusals, {result['broken']} broken connections"
-        )
+        raise SystemExit(f"{server.name}: {result['refused']} refusals, {result['broken']} broken connections")
     if result["ran_out"]:
         raise SystemExit(f"{server.name} went through all {asks.name} in {seconds} s: prepare more")
     return Round(

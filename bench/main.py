@@ -13,7 +13,6 @@ import sys
 from datetime import UTC, datetime
 
 import against_peers
-
 import budgets
 import database
 import table

@@ -30,9 +30,7 @@ def of_mooring() -> Callable[[str], object]:
     life = timedelta(seconds=SECONDS)
 
     def sign(key: str) -> object:
-        return storage.presign_put(
-            key, content_type="image/jpeg", length=SIZE, at=datetime.now(UTC), lapses_in=life
-        )
+        return storage.presign_put(key, content_type="image/jpeg", length=SIZE, at=datetime.now(UTC), lapses_in=life)
 
     return sign
 

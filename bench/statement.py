@@ -37,9 +37,7 @@ PARAMETERS = (
 def script() -> Path:
     used = {int(number) for number in re.findall(r"\$(\d+)", ISSUE_PHOTOS)}
     if used != set(range(1, len(PARAMETERS) + 1)):
-        raise SystemExit(
-            "The statement that issues photos has other parameters now; so must bench/statement.py."
-        )
+        raise SystemExit("The statement that issues photos has other parameters now; so must bench/statement.py.")
     sql = re.sub(r"\$(\d+)", lambda found: PARAMETERS[int(found[1]) - 1], ISSUE_PHOTOS)
     path = WORK / "issue.sql"
     path.write_text("\\set number random(1, 1000000000)\n" + sql.strip() + ";\n")

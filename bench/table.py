@@ -24,9 +24,7 @@ def at_least(what: str, times: float, budget: float, details: str) -> Line:
     return Line(what, f"**{times:.2f} ×** ({details})", f"≥ {budget:g} ×", times >= budget)
 
 
-def at_most(
-    what: str, figure: float, budget: float, unit: str, details: str = "", *, gated: bool = True
-) -> Line:
+def at_most(what: str, figure: float, budget: float, unit: str, details: str = "", *, gated: bool = True) -> Line:
     shown = f"**{figure:.3g} {unit}**" + (f" ({details})" if details else "")
     return Line(what, shown, f"≤ {budget:g} {unit}", figure <= budget, gated)
 

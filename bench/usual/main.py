@@ -41,9 +41,7 @@ async def create_presigned_url(
     session.add(photo)
     await session.flush()  # the database gives the id
     session.add(
-        TempUploadRecord(
-            upload_id=photo.id, album_id=album.id, user_id=user.id, issued_at=now, expires_at=expires_at
-        )
+        TempUploadRecord(upload_id=photo.id, album_id=album.id, user_id=user.id, issued_at=now, expires_at=expires_at)
     )
     session.add(UploadEvent(upload_id=photo.id, what="issued", detail={"file_size": request.file_size}))
     await session.commit()
@@ -59,9 +57,7 @@ async def create_presigned_url(
 
 
 @app.post("/photos/confirm", response_model=ConfirmResponse)
-async def confirm_upload(
-    request: ConfirmRequest, user: CurrentUser, session: CurrentSession
-) -> ConfirmResponse:
+async def confirm_upload(request: ConfirmRequest, user: CurrentUser, session: CurrentSession) -> ConfirmResponse:
     photo = await session.scalar(select(Photo).where(Photo.id == request.photo_id, Photo.owner_id == user.id))
     if photo is None:
         raise HTTPException(status_code=404, detail="Photo not found")
