@@ -91,7 +91,8 @@ class Move:
 
 
 # The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of
-# their ids, uploads before quotas, so that two groups never wait for each other.
+# their ids, uploads before quotas, so that two groups never wait for each other. What was
+# renewed after the sweep looked, or may still get the end of a slow PUT, is not reclaimed.
 ADVANCE = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $10::text[])
@@ -108,6 +109,7 @@ WITH asked AS (
         completed_at = CASE WHEN $5 = 'UPLOADED' THEN coalesce(u.completed_at, $8) ELSE u.completed_at END
     FROM asked a JOIN locked l ON l.id = a.id
     WHERE u.id = a.id AND u.processing_status = ANY ($6::text[])
+      AND ($5 <> 'RECLAIMED' OR u.expires_at + $11 <= $8)
     RETURNING {COLUMNS}, a.detail, a.trigger, l.held,
         u.file_size * (($5 = ANY ($9::text[]))::int - (l.was = ANY ($9::text[]))::int) AS more_used
 ), owed AS (

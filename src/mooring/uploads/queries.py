@@ -231,14 +231,15 @@ WITH due AS MATERIALIZED (
 UPDATE uploads u
 SET look_at = CASE
     WHEN $1 < u.expires_at THEN u.expires_at + interval '1 second'
-    WHEN $1 < greatest(u.created_at + $2, u.expires_at) THEN
-        least(greatest(u.created_at + $2, u.expires_at), $1 + greatest($1 - u.expires_at, interval '1 minute'))
+    WHEN $1 < greatest(u.created_at + $2, u.expires_at + $4) THEN
+        least(greatest(u.created_at + $2, u.expires_at + $4), $1 + greatest($1 - u.expires_at, interval '1 minute'))
     ELSE $1 + interval '10 minutes' END
 FROM due WHERE u.id = due.id
 RETURNING {COLUMNS}""",
         at,
         reclaim_after,
         limit,
+        SLOW_PUT,
     )
     return [upload_of(row) for row in rows]
 

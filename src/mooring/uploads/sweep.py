@@ -1,4 +1,4 @@
-"""The sweep: looks for bytes nobody told us of, releases what lapsed, gives up what never came, deletes what was.
+"""The sweep: finds bytes nobody told us of, releases what lapsed, gives up what never came, deletes what must go.
 
 Any number of instances may sweep at once: what one takes, the others skip. It looks before it gives up, and where
 storage can't tell, everything stays as it is."""
@@ -13,7 +13,7 @@ import structlog
 
 from mooring.errors import FileNotArrived, MooringError, UploadRejected
 from mooring.uploads import queries, removals
-from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
+from mooring.uploads.lifecycle import SLOW_PUT, Move, State, Trigger, Upload, advance
 from mooring.uploads.removals import Removal
 from mooring.uploads.service import Uploads
 
@@ -75,7 +75,7 @@ class Sweep:
             self.uploads.db, at=at, reclaim_after=reclaim_after, limit=self.batch_size
         )
         absent = [upload for upload in await self._each(self._look, due, swept) if upload]
-        given_up = [up for up in absent if at >= max(up.created_at + reclaim_after, up.expires_at)]
+        given_up = [up for up in absent if at >= max(up.created_at + reclaim_after, up.expires_at + SLOW_PUT)]
         lapsed = [up.id for up in absent if up not in given_up and up.expires_at < at]
         swept.lapsed += len(await queries.lapse(self.uploads.db, lapsed, at=at)) if lapsed else 0
         await self._reclaim(given_up, swept, at)
