@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest_plugins = ["servers.postgres"]
+pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph"]
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from mooring.clock import Clock
 from mooring.errors import ObjectChanged, ObjectExists, ObjectNotFound
 from mooring.storage.disk_draft import PIECE, Draft
 from mooring.storage.disk_names import folder_of_prefix, relative_path, walk
+from mooring.storage.keys import check_key
 from mooring.storage.port import Found, Listed
 
 _MILLISECOND = 1_000_000
@@ -124,6 +125,7 @@ class DiskFiles:
         return found(facts)
 
     def copy(self, source: str, target: str) -> None:
+        check_key(target)
         draft = Draft(self.tmp)
         with self.opened(source) as fd:
             try:

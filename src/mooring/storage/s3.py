@@ -16,7 +16,7 @@ from mooring.storage.keys import check_key
 from mooring.storage.port import Found, Listed, OpenMultipart, Part, Signed, Step
 from mooring.storage.s3_bucket import Bucket
 from mooring.storage.s3_calls import Answer, Calls
-from mooring.storage.s3_headers import attachment, base64_of, hex_of, length_of, size_of
+from mooring.storage.s3_headers import attachment, base64_of, hex_of, length_of, size_of, type_of
 from mooring.storage.s3_multipart import NUMBERS, S3Multiparts, succeeded
 from mooring.storage.s3_setup import prepare
 from mooring.storage.s3_sign import Signer
@@ -48,7 +48,7 @@ class S3Storage:
         write_once: bool = True,
     ) -> Signed:
         check_key(key)
-        headers = {"Content-Type": content_type}
+        headers = {"Content-Type": type_of(content_type)}
         if sha256 is not None:
             headers["x-amz-checksum-sha256"] = base64_of(sha256)
         if write_once:
@@ -70,7 +70,7 @@ class S3Storage:
         if filename is not None:
             query["response-content-disposition"] = attachment(filename)
         if content_type is not None:
-            query["response-content-type"] = content_type
+            query["response-content-type"] = type_of(content_type)
         return self._signer.url("GET", key, at=at, lapses_in=lapses_in, query=query)
 
     def presign_part(
@@ -81,9 +81,7 @@ class S3Storage:
             raise ValueError(f"Parts are numbered from 1 to 10000, not {number}.")
         query = {"partNumber": str(number), "uploadId": multipart_id}
         signed = {"Content-Length": length_of(length)}
-        return Signed(
-            self._signer.url("PUT", key, at=at, lapses_in=lapses_in, query=query, headers=signed), {}
-        )
+        return Signed(self._signer.url("PUT", key, at=at, lapses_in=lapses_in, query=query, headers=signed), {})
 
     # ── objects ──
 
@@ -237,9 +235,7 @@ class S3Storage:
             parts = []
             for number, start in enumerate(range(0, size, step), 1):
                 piece = range(start, min(start + step, size))
-                parts.append(
-                    await self._multiparts.copy(target, multipart_id, number, source=source, piece=piece)
-                )
+                parts.append(await self._multiparts.copy(target, multipart_id, number, source=source, piece=piece))
             await self._multiparts.join(target, multipart_id, parts)
 
     @asynccontextmanager

@@ -55,9 +55,7 @@ def bucket_of(
     if unknown := said.keys() - {"endpoint", "region", "style"}:
         raise SetupProblem(f"The storage's URL does not know {', '.join(sorted(unknown))}: write {FORM}.")
     if not access_key or not secret_key:
-        raise SetupProblem(
-            f"Keys for the bucket {name} are missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        )
+        raise SetupProblem(f"Keys for the bucket {name} are missing: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.")
     endpoint = _endpoint(said.get("endpoint") or endpoint)
     return Bucket(
         name=name,
@@ -79,9 +77,7 @@ def _endpoint(written: str | None) -> str | None:
     except ValueError:  # a port that is no number
         usable = False
     if not usable or parts.path.strip("/") or parts.query or parts.username is not None:
-        raise SetupProblem(
-            f"The endpoint {written!r} must be http://HOST:PORT or https://HOST, without a path."
-        )
+        raise SetupProblem(f"The endpoint {written!r} must be http://HOST:PORT or https://HOST, without a path.")
     port = f":{parts.port}" if parts.port and parts.port != {"http": 80, "https": 443}[parts.scheme] else ""
     host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"{parts.scheme}://{host}{port}"  # a usual port is left out, as clients leave it out of Host

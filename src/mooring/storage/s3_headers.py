@@ -12,9 +12,13 @@ def attachment(filename: str) -> str:
     """RFC 6266: the name as it is for browsers, and a plain one for what is older."""
     name = "".join(letter if letter.isprintable() else "_" for letter in filename)
     plain = re.sub(r"[^ -~]|[\"\\%]", "_", name)
-    return (
-        f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name.encode(errors='replace'), safe='')}"
-    )
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name.encode(errors='replace'), safe='')}"
+
+
+def type_of(content_type: str) -> str:
+    if not (content_type.isascii() and content_type.isprintable()):
+        raise ValueError(f"No header can say this content type: {content_type!r}.")
+    return content_type
 
 
 def size_of(answer: Answer) -> int:

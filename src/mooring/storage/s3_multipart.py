@@ -13,9 +13,7 @@ from mooring.storage.s3_calls import Answer, Calls
 from mooring.storage.s3_headers import size_of
 
 NUMBERS = range(1, 10_001)
-_NOT_THE_CALLERS = frozenset(
-    {"EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest", "MalformedXML"}
-)
+_NOT_THE_CALLERS = frozenset({"EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest", "MalformedXML"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +22,7 @@ class S3Multiparts:
 
     async def begin(self, key: str, *, content_type: str) -> str:
         check_key(key)
-        answer = await self.calls.ask(
-            "POST", key, query={"uploads": ""}, headers={"Content-Type": content_type}
-        )
+        answer = await self.calls.ask("POST", key, query={"uploads": ""}, headers={"Content-Type": content_type})
         return xml.text(xml.read(answer.body), "UploadId")
 
     async def put(self, key: str, multipart_id: str, number: int, body: bytes) -> Part:
@@ -34,9 +30,7 @@ class S3Multiparts:
         answer = await self.calls.ask("PUT", key, query=query, body=body)
         return Part(number, len(body), answer.etag)
 
-    async def copy(
-        self, key: str, multipart_id: str, number: int, *, source: Mapping[str, str], piece: range
-    ) -> Part:
+    async def copy(self, key: str, multipart_id: str, number: int, *, source: Mapping[str, str], piece: range) -> Part:
         """A part out of another object, which `source` names in headers."""
         query = {"partNumber": str(number), "uploadId": multipart_id}
         headers = {**source, "x-amz-copy-source-range": f"bytes={piece.start}-{piece.stop - 1}"}
@@ -46,6 +40,8 @@ class S3Multiparts:
 
     async def parts(self, key: str, multipart_id: str) -> Sequence[Part] | None:
         check_key(key)
+        if not _is_id(multipart_id):
+            return None
         query = {"uploadId": multipart_id}
         parts: list[Part] = []
         while True:
@@ -55,8 +51,16 @@ class S3Multiparts:
             page = xml.read(answer.body)
             parts.extend(_parts_on(page))
             if page.findtext("IsTruncated") != "true":
-                return parts
+                break
             query["part-number-marker"] = xml.text(page, "NextPartNumberMarker")
+        return None if parts and await self._was_joined(key, multipart_id) else parts
+
+    async def _was_joined(self, key: str, multipart_id: str) -> bool:
+        """Swift lists an upload's parts for as long as there is the object that they became."""
+        joined = await self.calls.ask("HEAD", key, good=(200, 404))
+        if joined.status == 404:
+            return False
+        return multipart_id not in [each.multipart_id async for each in self.all(key) if each.key == key]
 
     async def complete(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Found:
         there = await self.parts(key, multipart_id)
@@ -78,9 +82,7 @@ class S3Multiparts:
         )
         if answer.code in _NOT_THE_CALLERS:
             raise ValueError(f"Storage does not join these parts: {answer.code}.")
-        is_gone = (
-            answer.code == "NoSuchUpload"
-        )  # a moment ago it was there: joined by a try whose answer was lost?
+        is_gone = answer.code == "NoSuchUpload"  # a moment ago it was there: joined by a try whose answer was lost?
         if not is_gone:
             succeeded(answer, f"complete {key}")
         joined = await self.calls.ask("HEAD", key, good=(200, 404))  # Ceph 16 itself answers without an ETag
@@ -92,7 +94,8 @@ class S3Multiparts:
 
     async def abort(self, key: str, multipart_id: str) -> None:
         check_key(key)
-        await self.calls.ask("DELETE", key, good=(200, 204, 404), query={"uploadId": multipart_id})
+        if _is_id(multipart_id):
+            await self.calls.ask("DELETE", key, good=(200, 204, 404), query={"uploadId": multipart_id})
 
     async def all(self, prefix: str) -> AsyncIterator[OpenMultipart]:
         # Not URL-encoded, unlike lists of objects: Ceph 16 would do so and not say it.
@@ -108,6 +111,11 @@ class S3Multiparts:
             query["upload-id-marker"] = xml.text(page, "NextUploadIdMarker")
 
 
+def _is_id(multipart_id: str) -> bool:
+    """No storage gives out another, and an empty one could make "abort the upload" a "delete the object"."""
+    return bool(multipart_id) and multipart_id.isascii() and multipart_id.isprintable()
+
+
 def parts_to_join(wanted: Sequence[Part], there: Sequence[Part]) -> Sequence[Part]:
     """In order. `ValueError` where one is not there as given."""
     have = {part.number: part for part in there}
@@ -116,9 +124,7 @@ def parts_to_join(wanted: Sequence[Part], there: Sequence[Part]) -> Sequence[Par
         raise ValueError("A multipart upload is completed with at least one part, and each of them once.")
     for part in chosen:
         if have.get(part.number) != part:
-            raise ValueError(
-                f"Part {part.number} is not there as given: {have.get(part.number)}, not {part}."
-            )
+            raise ValueError(f"Part {part.number} is not there as given: {have.get(part.number)}, not {part}.")
     return chosen
 
 
@@ -134,6 +140,4 @@ def succeeded(answer: Answer, asked: str) -> Element:
 
 def _parts_on(page: Element) -> Iterator[Part]:
     for part in page.findall("Part"):
-        yield Part(
-            int(xml.text(part, "PartNumber")), int(xml.text(part, "Size")), xml.text(part, "ETag").strip('"')
-        )
+        yield Part(int(xml.text(part, "PartNumber")), int(xml.text(part, "Size")), xml.text(part, "ETag").strip('"'))

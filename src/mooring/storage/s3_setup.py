@@ -75,9 +75,7 @@ async def _cors(calls: Calls, origins: Sequence[str]) -> Step:
     listed = ", ".join(origins)
     problem = await _put_rule(calls, "cors", "CORSConfiguration", rule)
     if problem is not None:
-        return Step(
-            "cors", False, f"The storage takes no CORS rules ({problem}). {_NO_CORS.format(origins=listed)}"
-        )
+        return Step("cors", False, f"The storage takes no CORS rules ({problem}). {_NO_CORS.format(origins=listed)}")
     return Step("cors", True, f"Pages of {listed} may upload.")
 
 

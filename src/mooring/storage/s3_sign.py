@@ -1,7 +1,7 @@
 """Signatures of S3's version 4, in the URL. Every request is signed so, ours as well as those of clients."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from urllib.parse import quote
 
@@ -25,9 +25,7 @@ class Signer:
         self._origin = bucket.origin
         self._host = bucket.origin.partition("://")[2]
         self._path = bucket.path
-        self._keys = AwsCredentialsProvider.new_static(
-            bucket.access_key, bucket.secret_key, bucket.session_token
-        )
+        self._keys = AwsCredentialsProvider.new_static(bucket.access_key, bucket.secret_key, bucket.session_token)
 
     def url(
         self,
@@ -46,19 +44,26 @@ class Signer:
         if query:
             where += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
         signed = HttpHeaders([("host", self._host), *(headers or {}).items()])
-        config = AwsSigningConfig(
-            algorithm=AwsSigningAlgorithm.V4,
-            signature_type=AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
-            credentials_provider=self._keys,
-            region=self._region,
-            service="s3",
-            date=at,
-            # S3 alone signs the path as it is sent: encoded once, its slashes and dots untouched.
-            use_double_uri_encode=False,
-            should_normalize_uri_path=False,
-            signed_body_value="UNSIGNED-PAYLOAD",
-            # Counted from the whole second in which `at` lies: never earlier than was promised.
-            expiration_in_seconds=ceil((at + lapses_in).timestamp()) - int(at.timestamp()),
-        )
+        config = self._config(int(at.timestamp()), ceil(lapses_in.total_seconds() + at.microsecond / 1e6))
         # With keys at hand the future is already done when it comes: nothing waits here.
         return self._origin + str(aws_sign_request(HttpRequest(method, where, signed), config).result().path)
+
+    def _config(self, second: int, lapses_in: int) -> AwsSigningConfig:
+        """The same for all that is signed in one second, and dear to make. Lives are counted from the whole second in
+        which `at` lies: never shorter than was promised."""
+        if self._last[0] != (second, lapses_in):
+            config = AwsSigningConfig(
+                algorithm=AwsSigningAlgorithm.V4,
+                signature_type=AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
+                credentials_provider=self._keys,
+                region=self._region,
+                service="s3",
+                date=datetime.fromtimestamp(second, UTC),
+                # S3 alone signs the path as it is sent: encoded once, its slashes and dots untouched.
+                use_double_uri_encode=False,
+                should_normalize_uri_path=False,
+                signed_body_value="UNSIGNED-PAYLOAD",
+                expiration_in_seconds=lapses_in,
+            )
+            self._last = (second, lapses_in), config
+        return self._last[1]

@@ -1,0 +1,28 @@
+"""A real OpenStack Swift for the whole run, in a venv of its own that `make-swift.sh` makes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servers.postgres import missing
+from servers.s3 import S3Server, started
+
+HERE = Path(__file__).parent
+PYTHON = HERE.parents[1] / ".venv-swift/bin/python"
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    if not PYTHON.exists():
+        missing("Swift is not here: run tests/servers/make-swift.sh")
+    folder = tmp_path_factory.mktemp("swift")
+    try:
+        os.setxattr(folder, "user.mooring", b"")
+    except OSError:
+        missing(f"Swift keeps extended attributes, and {folder} can't: set TMPDIR to a folder on a disk")
+    # -P: else this file would be what `import swift` finds there.
+    command = (PYTHON, "-P", "-W", "ignore", HERE / "swift_process.py", folder / "swift")
+    with started(command, folder / "log", within=30) as port:
+        yield S3Server(f"http://127.0.0.1:{port}", "test:tester", "testing")
