@@ -27,6 +27,9 @@ class Signer:
         self._path = bucket.path
         self._keys = AwsCredentialsProvider.new_static(bucket.access_key, bucket.secret_key, bucket.session_token)
 
+        self._last: AwsSigningConfig | None = None
+        self._last_for = (0, 0)
+
     def url(
         self,
         method: str,
@@ -51,8 +54,8 @@ class Signer:
     def _config(self, second: int, lapses_in: int) -> AwsSigningConfig:
         """The same for all that is signed in one second, and dear to make. Lives are counted from the whole second in
         which `at` lies: never shorter than was promised."""
-        if self._last[0] != (second, lapses_in):
-            config = AwsSigningConfig(
+        if self._last_for != (second, lapses_in):
+            self._last = AwsSigningConfig(
                 algorithm=AwsSigningAlgorithm.V4,
                 signature_type=AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
                 credentials_provider=self._keys,
@@ -65,5 +68,5 @@ class Signer:
                 signed_body_value="UNSIGNED-PAYLOAD",
                 expiration_in_seconds=lapses_in,
             )
-            self._last = (second, lapses_in), config
-        return self._last[1]
+            self._last_for = (second, lapses_in)
+        return self._last
