@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring import __version__, clock
 from mooring.clock import Clock
@@ -16,12 +16,23 @@ from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
 from mooring.uploads.tracking import count_incomplete
 from mooring.web import albums, auth, errors, operations, photos, storage, uploads
-from mooring.web.edge import Edge
+from mooring.web.edge import Cors, Edge
+from mooring.web.hot import HotDoor
 from mooring.wiring import House, open_house
 
 log = structlog.get_logger()
 
 GAUGE_SECONDS = 60
+
+
+class Application(FastAPI):
+    """FastAPI behind our own doors: what is hot never reaches it."""
+
+    doors: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self.doors(scope, receive, send)
 
 
 def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
@@ -46,28 +57,33 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    app = FastAPI(
+    app = Application(
         title="Mooring",
         version=__version__,
         description="Temporary upload URLs, and a ledger that knows what became of every one.",
         lifespan=living,
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
-    app.router.routes.extend(photos.hot.routes)
+    app.router.routes.extend(route.plain for route in photos.hot.routes.values())
     for module in (auth, albums, photos, uploads, operations, storage):
         app.include_router(module.router)
     errors.install(app)
-    app.add_middleware(
-        CORSMiddleware,
+    app.doors = _doors(app, settings, metrics)
+    _document_hot_routes(app)
+    return app
+
+
+def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
+    """From the outside in: name, limit and measure; CORS where a page asks; the hot routes; FastAPI."""
+    cors = Cors(
+        HotDoor(super(Application, app).__call__, photos.hot),
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range"],
         max_age=3600,
     )
-    app.add_middleware(Edge, metrics=metrics, max_body=settings.max_body_bytes, streams=_is_file)
-    _document_hot_routes(app)
-    return app
+    return Edge(cors, metrics, max_body=settings.max_body_bytes, streams=_is_file)
 
 
 def _is_file(path: str) -> bool:
@@ -84,6 +100,8 @@ async def _gauges(house: House) -> None:
             house.metrics.incomplete.set(await count_incomplete(house.db, now=house.clock()))
         except MooringError as failure:
             log.warning("gauges_not_read", why=str(failure))
+        except Exception:
+            log.exception("gauges_not_read")
         await asyncio.sleep(GAUGE_SECONDS)
 
 

@@ -42,6 +42,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 log_level="critical",  # what goes wrong is in our own log
                 server_header=False,
+                proxy_headers=False,
                 timeout_graceful_shutdown=settings.stop_seconds,
             )
         )

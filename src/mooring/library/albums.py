@@ -23,9 +23,7 @@ class Albums:
     db: Database
     clock: Clock
 
-    async def create(
-        self, *, owner_id: int, title: str, description: str | None, tx: Executor | None = None
-    ) -> Album:
+    async def create(self, *, owner_id: int, title: str, description: str | None, tx: Executor | None = None) -> Album:
         rows = await (tx or self.db).fetch(
             """INSERT INTO albums (owner_id, title, description, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
                RETURNING id, title, description, 0, created_at, updated_at""",

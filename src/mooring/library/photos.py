@@ -62,22 +62,29 @@ class Photos:
         return Gatherer(lambda wanted: self.uploads.issue_gathered(ISSUE_PHOTOS, wanted))
 
     async def issue(self, claim: Claim, *, user_id: int, album_id: int, tx: Executor | None = None) -> Ticket:
-        with self.metrics.presigning():
+        try:
             wanted = self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id)
             issued = await (self._issuing.ask(wanted) if tx is None else self._issue_one(tx, wanted))
-            return self._ticket(wanted, issued)
+            ticket = self._ticket(wanted, issued)
+        except BaseException:
+            self.metrics.presign("failure")
+            raise
+        self.metrics.presign("success")
+        return ticket
 
     async def issue_batch(
         self, claims: Sequence[Claim], *, user_id: int, album_id: int, tx: Executor | None = None
     ) -> list[Ticket]:
         """All or none, in one statement."""
-        with self.metrics.presigning(len(claims)):
-            wanted = [
-                self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id)
-                for claim in claims
-            ]
+        try:
+            wanted = [self.uploads.want(self.kind, claim, uploader_id=user_id, target_id=album_id) for claim in claims]
             issued = await self.uploads.issue(tx or self.uploads.db, ISSUE_PHOTOS, wanted)
-            return [self._ticket(one, row) for one, row in zip(wanted, issued, strict=True)]
+            tickets = [self._ticket(one, row) for one, row in zip(wanted, issued, strict=True)]
+        except BaseException:
+            self.metrics.presign("failure", len(claims))
+            raise
+        self.metrics.presign("success", len(claims))
+        return tickets
 
     async def _issue_one(self, tx: Executor, wanted: Wanted) -> Issued:
         return (await self.uploads.issue(tx, ISSUE_PHOTOS, [wanted]))[0]
@@ -86,31 +93,22 @@ class Photos:
         if issued.verdict is not Verdict.ISSUED:
             raise verdict_error(issued.verdict) or AlbumNotFound(wanted.target_id or 0)
         put = self.uploads.signed_put(wanted, at=wanted.at)
-        self.metrics.issued("presigned", wanted.file_size)
+        self.metrics.issued(wanted.file_size)
         log.info("photo_presigned", upload_id=issued.upload_id, user_id=wanted.uploader_id)
         return Ticket(issued.upload_id, put, wanted.expires_at, wanted.object_key)
 
     # ── confirm ──
 
     async def confirm(self, photo_id: int, *, user_id: int) -> Upload:
-        with self.metrics.confirming():
-            try:
-                upload = await self.uploads.arrive(
-                    photo_id, trigger=Trigger.CLIENT, owner_id=user_id, kind=self.kind.name
-                )
-            except MooringError as refusal:
-                log.info(
-                    "photo_upload_confirm",
-                    upload_id=photo_id,
-                    user_id=user_id,
-                    result="failure",
-                    why=str(refusal),
-                )
-                if isinstance(refusal, UploadNotFound):
-                    raise PhotoNotFound(photo_id) from None
-                raise
-            log.info("photo_upload_confirm", upload_id=photo_id, user_id=user_id, result="success")
-            return upload
+        try:
+            upload = await self.uploads.arrive(photo_id, trigger=Trigger.CLIENT, owner_id=user_id, kind=self.kind.name)
+        except MooringError as refusal:
+            self.metrics.confirm("failure")
+            log.info("photo_upload_confirm", upload_id=photo_id, user_id=user_id, result="failure", why=str(refusal))
+            raise PhotoNotFound(photo_id) if isinstance(refusal, UploadNotFound) else refusal from None
+        self.metrics.confirm("success")
+        log.info("photo_upload_confirm", upload_id=photo_id, user_id=user_id, result="success")
+        return upload
 
     async def confirm_batch(
         self, photo_ids: Sequence[int], *, user_id: int, at_once: int = 16

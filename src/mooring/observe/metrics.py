@@ -1,8 +1,7 @@
 """What is counted, under the guides' names, with their labels and buckets. One registry per house."""
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,6 +11,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+Result = Literal["success", "failure"]
+RESULTS: tuple[Result, ...] = ("success", "failure")
 
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
@@ -43,9 +45,7 @@ class Metrics:
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
         # ── trouble ──
-        self.exceptions = Counter(
-            "photo_api_exceptions_total", "Exceptions nobody expected", registry=registry
-        )
+        self.exceptions = Counter("photo_api_exceptions_total", "Exceptions nobody expected", registry=registry)
         self.db_errors = Counter(
             "photo_api_db_errors_total", "Failed statements and lost connections", registry=registry
         )
@@ -54,9 +54,7 @@ class Metrics:
         self.presigned = Counter(
             "photo_api_presigned_url_generation_total", "Upload URLs asked for", ["result"], registry=registry
         )
-        self.confirmed = Counter(
-            "photo_api_photo_upload_confirm_total", "Confirms", ["result"], registry=registry
-        )
+        self.confirmed = Counter("photo_api_photo_upload_confirm_total", "Confirms", ["result"], registry=registry)
         self.uploaded = Counter(
             "photo_api_photo_upload_total", "Photos uploaded", ["upload_method", "result"], registry=registry
         )
@@ -73,6 +71,12 @@ class Metrics:
             registry=registry,
         )
 
+        # Looking a child up by its labels costs more than counting: the hot ones are kept.
+        self._presigned = {result: self.presigned.labels(result) for result in RESULTS}
+        self._confirmed = {result: self.confirmed.labels(result) for result in RESULTS}
+        self._presigned_upload = {result: self.uploaded.labels("presigned", result) for result in RESULTS}
+        self._presigned_size = self.file_size.labels("presigned")
+
     def introduce(self, *, version: str, environment: str) -> None:
         self.app_info.labels(platform.node(), "mooring", version, environment).set(1)
 
@@ -86,28 +90,15 @@ class Metrics:
         known[0].inc()
         known[1].observe(seconds)
 
-    def issued(self, upload_method: str, file_size: int) -> None:
-        self.file_size.labels(upload_method).observe(file_size)
+    def issued(self, file_size: int) -> None:
+        self._presigned_size.observe(file_size)
 
-    @contextmanager
-    def presigning(self, count: int = 1) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.presigned.labels("failure").inc(count)
-            raise
-        self.presigned.labels("success").inc(count)
+    def presign(self, result: Result, count: int = 1) -> None:
+        self._presigned[result].inc(count)
 
-    @contextmanager
-    def confirming(self, upload_method: str = "presigned") -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self.confirmed.labels("failure").inc()
-            self.uploaded.labels(upload_method, "failure").inc()
-            raise
-        self.confirmed.labels("success").inc()
-        self.uploaded.labels(upload_method, "success").inc()
+    def confirm(self, result: Result) -> None:
+        self._confirmed[result].inc()
+        self._presigned_upload[result].inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -16,9 +16,7 @@ router = APIRouter(prefix="/albums", tags=["albums"])
 
 
 class NewAlbum(Asked):
-    title: Annotated[
-        str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")
-    ]
+    title: Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")]
     description: Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")] | None = None
 
 
@@ -39,9 +37,7 @@ class AlbumPage(BaseModel):
 
 
 @router.post("", status_code=201, response_model=AlbumOut)
-async def create_album(
-    request: Request, album: NewAlbum, caller: SignedIn, _: IdempotencyKey = None
-) -> Response:
+async def create_album(request: Request, album: NewAlbum, caller: SignedIn, _: IdempotencyKey = None) -> Response:
     async def create(tx: object) -> AlbumOut:
         made = await request.app.state.house.albums.create(
             owner_id=caller.user_id, title=album.title, description=album.description, tx=tx
@@ -52,9 +48,7 @@ async def create_album(
 
 
 @router.get("")
-async def list_albums(
-    request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None
-) -> AlbumPage:
+async def list_albums(request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None) -> AlbumPage:
     """The caller's albums, newest first."""
     albums = await request.app.state.house.albums.page(owner_id=caller.user_id, before=cursor, limit=limit)
     shown = [AlbumOut.model_validate(album) for album in albums]

@@ -1,5 +1,6 @@
 """What each error is in HTTP, and the envelope every one of them travels in."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -10,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from mooring import errors
 from mooring.observe.logs import request_id
@@ -71,11 +72,24 @@ class Envelope(BaseModel):
 
 
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(errors.MooringError, _expected)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(ValidationError, _invalid)
-    app.add_exception_handler(Exception, _bug)
+    for kind, answer in _answers():
+        app.add_exception_handler(kind, answer)
+
+
+async def answer_to(request: Request, failure: Exception) -> Response:
+    """For routes that the framework does not wrap."""
+    return await next(answer for kind, answer in _answers() if isinstance(failure, kind))(request, failure)
+
+
+def _answers() -> Sequence[tuple[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]]:
+    """The first that fits; everything fits the last."""
+    return (
+        (errors.MooringError, _expected),
+        (HTTPException, _of_http),
+        (RequestValidationError, _invalid),
+        (ValidationError, _invalid),
+        (Exception, _bug),
+    )
 
 
 def error_of(failure: errors.MooringError) -> tuple[int, str]:
@@ -131,9 +145,7 @@ async def _invalid(request: Request, failure: Exception) -> JSONResponse:
         {"field": ".".join(str(part) for part in found["loc"]) or "body", "message": found["msg"]}
         for found in failure.errors()[:20]
     ]
-    message = "The request is not valid: " + "; ".join(
-        f"{one['field']}: {one['message']}" for one in details[:3]
-    )
+    message = "The request is not valid: " + "; ".join(f"{one['field']}: {one['message']}" for one in details[:3])
     return _envelope(request, 422, "VALIDATION_FAILED", message, details=details)
 
 
@@ -141,6 +153,4 @@ async def _bug(request: Request, failure: Exception) -> JSONResponse:
     """Nobody expected this: counted, told in full to the log, and not at all to the caller."""
     request.app.state.house.metrics.exceptions.inc()
     log.error("unexpected_exception", path=request.url.path, exc_info=failure)
-    return _envelope(
-        request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again."
-    )
+    return _envelope(request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again.")

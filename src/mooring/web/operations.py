@@ -28,6 +28,4 @@ async def live() -> Health:
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    return Response(
-        request.app.state.house.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
-    )
+    return Response(request.app.state.house.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -28,9 +28,7 @@ class NewFile(Asked):
     filename: Text
     content_type: Annotated[str, StringConstraints(max_length=100, to_lower=True)]
     file_size: Annotated[int, Field(gt=0, le=BIGGEST)]
-    checksum_sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")] | None = (
-        None
-    )
+    checksum_sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
 
     def claim(self) -> Claim:
         return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)
@@ -135,9 +133,7 @@ async def issue_photo(request: Request) -> Response:
     photos = request.app.state.house.photos
 
     async def issue(tx: Any) -> IssuedPhoto:
-        return _issued(
-            await photos.issue(asked.claim(), user_id=caller.user_id, album_id=asked.album_id, tx=tx)
-        )
+        return _issued(await photos.issue(asked.claim(), user_id=caller.user_id, album_id=asked.album_id, tx=tx))
 
     return await create_once(request, caller, issue)
 
@@ -189,9 +185,7 @@ async def confirm_photos(request: Request) -> Response:
 
 
 @router.get("")
-async def list_photos(
-    request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None
-) -> PhotoPage:
+async def list_photos(request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None) -> PhotoPage:
     """The caller's photos that arrived, newest first."""
     photos = request.app.state.house.photos
     page = await photos.page(user_id=caller.user_id, before=cursor, limit=limit)
