@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from mooring.db.pool import Executor
+from mooring.errors import ObjectNotFound
 from mooring.storage.port import Listed, OpenMultipart
 from mooring.uploads import queries
-from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
+from mooring.uploads.lifecycle import STORED, Move, State, Trigger, Upload, advance
 from mooring.uploads.service import Uploads
 
 log = structlog.get_logger()
@@ -58,17 +59,21 @@ class Reconciliation:
         known = await _accounted_for(self.uploads.db, old)
         for key in old:
             if key not in known:
-                found.orphans.append(key)
-                if not dry_run:
-                    await self._trash(key, at)
+                if dry_run or await self._trash(key, at):
+                    found.orphans.append(key)
 
-    async def _trash(self, key: str, at: datetime) -> None:
-        """Copy, record, delete: killed anywhere, the next run does the rest."""
+    async def _trash(self, key: str, at: datetime) -> bool:
+        """Copy, record, delete: killed anywhere, the next run does the rest. False where the object is gone already: a sweep
+        or another run was first."""
         trash_key = TRASH + key
-        await self.uploads.storage.copy(key, trash_key)
+        try:
+            await self.uploads.storage.copy(key, trash_key)
+        except ObjectNotFound:
+            return False
         await _record(self.uploads.db, key, "trashed", at, trash_key=trash_key, purge_at=at + self.trash_life)
         await self.uploads.storage.delete(key)
         log.warning("object_trashed", object_key=key)
+        return True
 
     async def _rows(self, found: Found, at: datetime, dry_run: bool) -> None:
         after = 0
@@ -78,10 +83,17 @@ class Reconciliation:
             after = page[-1].id
             found.checked_uploads += len(page)
             for upload in page:
-                if await self.uploads.storage.stat(upload.object_key) is None:
+                if await self._is_missing(upload):
                     found.missing.append(upload.id)
                     if not dry_run:
                         await self._give_up(upload, at)
+
+    async def _is_missing(self, upload: Upload) -> bool:
+        """Storage is asked first and the database once more: a deletion takes the row before the object."""
+        if await self.uploads.storage.stat(upload.object_key) is not None:
+            return False
+        now = (await queries.find(self.uploads.db, [upload.id])).get(upload.id)
+        return now is not None and now.state in STORED
 
     async def _give_up(self, upload: Upload, at: datetime) -> None:
         await _record(self.uploads.db, upload.object_key, "object_missing", at, upload_id=upload.id)
