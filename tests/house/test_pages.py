@@ -1,0 +1,145 @@
+"""The reference pages say what the code says: every setting and every metric, and nothing else."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from house.reading import ROOT, sources, table
+from mooring.observe.metrics import Metrics
+from mooring.settings import Settings, usual_data_folder
+
+SETTINGS = ROOT / "docs/reference/settings.md"
+METRICS = ROOT / "docs/reference/metrics.md"
+
+# What guides 000, 001 and 002 name and this release has: type and labels, as the guides write them.
+REQUEST = ("method", "handler", "status")
+OF_THE_GUIDES: Mapping[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
+    "photo_api_ready": (Gauge, ()),
+    "photo_api_app_info": (Gauge, ("node", "app", "version", "environment")),
+    "http_requests_total": (Counter, REQUEST),
+    "http_request_duration_seconds": (Histogram, REQUEST),
+    "photo_api_exceptions_total": (Counter, ()),
+    "photo_api_db_errors_total": (Counter, ()),
+    "photo_api_presigned_url_generation_total": (Counter, ("result",)),
+    "photo_api_photo_upload_confirm_total": (Counter, ("result",)),
+    "photo_api_photo_upload_total": (Counter, ("upload_method", "result")),
+    "photo_api_photo_upload_file_size_bytes": (Histogram, ("upload_method",)),
+    "photo_api_temp_upload_incomplete_after_ttl": (Gauge, ()),
+}
+REQUEST_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
+
+
+# ── settings ──
+
+
+def names_of(field: str, about: FieldInfo) -> str:
+    """As the page writes them."""
+    aliases = about.validation_alias
+    names = aliases.choices if isinstance(aliases, AliasChoices) else [f"MOORING_{field.upper()}"]
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def default_of(about: FieldInfo) -> str | None:
+    """As the page writes it; None where it is found out at run time."""
+    if about.default is PydanticUndefined:
+        return None
+    if about.default is None:
+        return "–"
+    if isinstance(about.default, list):
+        return f"`{','.join(about.default)}`"
+    return f"`{str(about.default).lower() if isinstance(about.default, bool) else about.default}`"
+
+
+def documented(page: Path) -> dict[str, str]:
+    rows = table(page, "Variable")
+    assert len({row[0] for row in rows}) == len(rows), "a variable is explained twice"
+    assert all(len(row) == 3 and row[2] for row in rows), "a variable is not explained"
+    return {row[0]: row[1] for row in rows}
+
+
+def test_every_setting_is_on_its_page_with_its_names_and_default() -> None:
+    page = documented(SETTINGS)
+    expected = {names_of(field, about): default_of(about) for field, about in Settings.model_fields.items()}
+    assert set(page) == set(expected)
+    assert {names: page[names] for names, default in expected.items() if default not in (None, page[names])} == {}
+
+
+def test_the_usual_data_folder_is_the_one_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    for user, folder in ((0, "/var/lib/mooring"), (1000, str(Path.home() / ".local/share/mooring"))):
+        monkeypatch.setattr("os.geteuid", lambda user=user: user)
+        assert str(usual_data_folder()) == folder
+    assert documented(SETTINGS)["`MOORING_DATA`"] == "`/var/lib/mooring` for root, else `~/.local/share/mooring`"
+
+
+def test_a_setting_that_is_not_on_the_page_is_noticed(tmp_path: Path) -> None:
+    class More(Settings):
+        colour: str = "blue"
+
+    assert names_of("colour", More.model_fields["colour"]) not in documented(SETTINGS)
+    page = tmp_path / "settings.md"
+    page.write_text("| Variable | Default | Meaning |\n|---|---|---|\n| `MOORING_COLOUR` | `red` | Of the hull |\n")
+    assert documented(page) == {"`MOORING_COLOUR`": "`red`"}
+    assert default_of(More.model_fields["colour"]) == "`blue`"
+
+
+def test_no_variable_is_read_past_the_settings() -> None:
+    """The shell for psql hands the environment on, and reads nothing in it."""
+    reading = {one.name for one in sources() if "os.environ" in one.text or "getenv" in one.text}
+    assert reading == {"settings.py", "db/shell.py"}
+
+
+# ── metrics ──
+
+
+def registered(metrics: Metrics) -> dict[str, MetricWrapperBase]:
+    """By the name that a scrape shows."""
+    found = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase) and one._labelvalues == ()]
+    return {f"{one._name}_total" if isinstance(one, Counter) else one._name: one for one in found}
+
+
+def test_names_labels_and_types_are_the_guides() -> None:
+    found = {name: (type(one), tuple(one._labelnames)) for name, one in registered(Metrics()).items()}
+    assert found == OF_THE_GUIDES
+
+
+def test_nothing_is_in_the_registry_but_what_the_house_names() -> None:
+    metrics = Metrics()
+    shown = {family.name for family in metrics.registry.collect()}
+    assert shown == {name.removesuffix("_total") for name in registered(metrics)}
+
+
+def test_every_metric_is_on_its_page() -> None:
+    rows = {row[0].strip("`"): row[1:] for row in table(METRICS, "Metric")}
+    expected = {
+        name: [kind.__name__.lower(), ", ".join(f"`{label}`" for label in labels) or "–"]
+        for name, (kind, labels) in OF_THE_GUIDES.items()
+    }
+    assert {name: row[:2] for name, row in rows.items()} == expected
+    assert all(row[2] for row in rows.values())
+
+
+def test_buckets_are_the_guides_and_the_pages() -> None:
+    rows = {row[0].strip("`"): [float(bound) for bound in row[1].split(",")] for row in table(METRICS, "Histogram")}
+    histograms = {name: one for name, one in registered(Metrics()).items() if isinstance(one, Histogram)}
+    assert rows["http_request_duration_seconds"] == REQUEST_BUCKETS
+    assert rows == {name: bounds(one) for name, one in histograms.items()}
+
+
+def bounds(histogram: Any) -> list[float]:
+    *finite, last = histogram._kwargs["buckets"]
+    return [*finite] if last == math.inf else [*finite, last]
+
+
+def test_a_metric_that_nobody_wrote_down_is_noticed() -> None:
+    metrics = Metrics()
+    metrics.surprise = Gauge("photo_api_surprise", "!", registry=metrics.registry)  # type: ignore[attr-defined]
+    assert set(registered(metrics)) - set(OF_THE_GUIDES) == {"photo_api_surprise"}
