@@ -155,7 +155,7 @@ class Settings(BaseSettings):
 
     @property
     def is_embedded(self) -> bool:
-        return self.database_url is None
+        return not self.database_url
 
     @property
     def upload_url_life(self) -> timedelta:
