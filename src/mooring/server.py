@@ -4,12 +4,12 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
-from rich.console import Console
 
 from mooring.app import create_app
 from mooring.errors import SetupProblem
@@ -19,20 +19,20 @@ from mooring.settings import Settings
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Until SIGTERM or Ctrl-C; then drain, let what is under way finish, and return."""
-    listening = _listen(host, port)
-    address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
-    settings = settings if settings.public_url else settings.model_copy(update={"public_url": address})
-    configure_logs(settings.log_level)
-    app = create_app(settings)
-    server = _Server(app, settings, address)
-    try:
-        server.run(sockets=[listening])
-    except SystemExit:
-        raise app.state.failure from None
+    with _listen(host, port) as listening:
+        address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
+        greeting = _greeting(settings, address, host)
+        settings = settings if settings.public_url else settings.model_copy(update={"public_url": address})
+        configure_logs(settings.log_level)
+        app = create_app(settings)
+        try:
+            _Server(app, settings, greeting).run(sockets=[listening])
+        except SystemExit:
+            raise app.state.failure from None
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: FastAPI, settings: Settings, address: str) -> None:
+    def __init__(self, app: FastAPI, settings: Settings, greeting: str) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
         )
         self._app = app
         self._settings = settings
-        self._address = address
+        self._greeting = greeting
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -56,10 +56,7 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        say = Console(stderr=True, soft_wrap=True, highlight=False).print
-        say(f"[bold]Mooring[/] serves at {self._address}  (the API explained: {self._address}/docs)")
-        if self._settings.is_embedded:
-            say(f"Its database and files are in {self._settings.data}. Stop it with Ctrl-C.")
+        sys.stderr.write(self._greeting)
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -76,9 +73,7 @@ class _Server(uvicorn.Server):
             self.should_exit = True
             return
         house.drain()
-        asyncio.get_running_loop().call_later(
-            self._settings.drain_seconds, setattr, self, "should_exit", True
-        )
+        asyncio.get_running_loop().call_later(self._settings.drain_seconds, setattr, self, "should_exit", True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -89,6 +84,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise SetupProblem(
             f"Can't listen on {host}:{port}: {error.strerror}. Choose another with --port, or stop what listens there."
         ) from error
+
+
+def _greeting(settings: Settings, address: str, host: str) -> str:
+    lines = [f"Mooring serves at {address}  (the API explained: {address}/docs)"]
+    if settings.is_embedded:
+        lines.append(f"Its database is in {settings.data}. Stop it with Ctrl-C.")
+    if host in ("0.0.0.0", "::") and not settings.public_url:  # noqa: S104
+        lines.append(
+            "Clients elsewhere can't upload to that address: set MOORING_PUBLIC_URL to how they reach this machine."
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _in_url(host: str) -> str:
