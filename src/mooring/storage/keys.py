@@ -8,6 +8,7 @@ LONGEST_NAME = 100
 LONGEST_EXTENSION = 20  # with its dot; what is longer is no extension but a name with a dot in it
 
 _EMPTY_OR_DOTS = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)")
+_HARMLESS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]{0,79}\.[A-Za-z0-9]{1,19}")  # as most are: IMG_1234.jpg
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -25,6 +26,8 @@ def check_key(key: str) -> None:
 def safe_name(filename: str) -> str:
     """The last segment of `filename`, of letters, digits, dots, dashes and underscores only: never empty,
     never hidden, at most 100 bytes, its extension kept. What the person wrote belongs in the database."""
+    if _HARMLESS.fullmatch(filename):
+        return filename
     last = unicodedata.normalize("NFC", re.split(r"[/\\]", filename)[-1])
     kept = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in last)
     if not kept or kept.startswith("."):

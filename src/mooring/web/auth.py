@@ -20,7 +20,7 @@ from mooring.accounts.users import (
     check_text,
 )
 from mooring.web.callers import SignedIn
-from mooring.web.shapes import Asked
+from mooring.web.shapes import Asked, read, read_form
 
 router = APIRouter(prefix="/auth", tags=["accounts"])
 
@@ -91,9 +91,9 @@ async def credentials(request: Request) -> Credentials:
     """From JSON, or from the form that the Authorize button of /docs sends."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        return Credentials.model_validate_json(await request.body())
+        return await read(request, Credentials)
     async with request.form(max_files=0, max_fields=20) as fields:
-        form = PasswordForm.model_validate(dict(fields))
+        form = read_form(dict(fields), PasswordForm)
     return Credentials(email=form.username, password=form.password)
 
 

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from mooring.accounts.callers import Caller, Callers
 from mooring.errors import AdminsOnly, NotSignedIn
+from mooring.web.edge import header
 
 # Only says in the OpenAPI how to sign in, for the Authorize button of /docs; what it reads is not used.
 _documented = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
@@ -39,10 +40,10 @@ Admin = Annotated[Caller, Depends(_admin)]
 
 
 def _bearer(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.partition(b" ")
-            if scheme.lower() == b"bearer" and token:
-                return token.strip().decode("latin-1")  # type: ignore[no-any-return]
-            raise NotSignedIn("The Authorization header must read 'Bearer <access token>'.")
-    raise NotSignedIn
+    given = header(scope, b"authorization")
+    if given is None:
+        raise NotSignedIn
+    scheme, _, token = given.partition(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        raise NotSignedIn("The Authorization header must read 'Bearer <access token>'.")
+    return token.strip().decode("latin-1")

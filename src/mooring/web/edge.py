@@ -17,6 +17,12 @@ SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """A header of the request by its lower-case name; of several the last."""
+    named: dict[bytes, bytes] = scope["headers_by_name"]
+    return named.get(name)
+
+
 class BodyTooLarge(HTTPException):
     def __init__(self, limit: int) -> None:
         super().__init__(413, f"The body of this request may have at most {limit} bytes.")
@@ -26,7 +32,7 @@ class Cors(CORSMiddleware):
     """Costs only those requests that a browser sends for a page of another origin."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked = scope["type"] == "http" and any(name == b"origin" for name, _ in scope["headers"])
+        asked = scope["type"] == "http" and header(scope, b"origin") is not None
         await (super().__call__ if asked else self.app)(scope, receive, send)
 
 
@@ -44,7 +50,8 @@ class Edge:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        name, length = self._read(scope)
+        scope["headers_by_name"] = dict(scope["headers"])
+        name = self._name(scope)
         request_id.set(name)
         status = 500
 
@@ -56,26 +63,25 @@ class Edge:
             await send(message)
 
         try:
-            await self.app(scope, self._bounded(scope, receive, length), sending)
+            await self.app(scope, self._bounded(scope, receive), sending)
         finally:
             route = scope.get("route")
             handler = getattr(route, "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "OTHER"
             self.metrics.answered(method, handler, status, perf_counter() - began)
 
-    def _read(self, scope: Scope) -> tuple[str, int | None]:
-        """The request's name, the caller's if it has a sane one; and the length it declares."""
-        name, length = None, None
-        for key, value in scope["headers"]:
-            if key == b"x-request-id" and SANE_ID.fullmatch(value):
-                name = value.decode()
-            elif key == b"content-length" and value.isdigit():
-                length = int(value)
-        return name or f"{self._prefix}-{next(self._numbers)}", length
+    def _name(self, scope: Scope) -> str:
+        """The caller's own name for the request, if it is a sane one."""
+        given = header(scope, b"x-request-id")
+        if given is not None and SANE_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._prefix}-{next(self._numbers)}"
 
-    def _bounded(self, scope: Scope, receive: Receive, length: int | None) -> Receive:
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """A body of declared length is judged when it is first asked for, another one while it comes."""
-        if length == 0 or (length is not None and length <= self.max_body) or self.streams(scope["path"]):
+        declared = header(scope, b"content-length")
+        length = int(declared) if declared is not None and declared.isdigit() else None
+        if (length is not None and length <= self.max_body) or self.streams(scope["path"]):
             return receive
         came = 0
 

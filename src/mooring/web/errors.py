@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from mooring import errors
@@ -51,6 +51,14 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
 }
 
 
+# The same for what the framework refuses; None where its own words say more. Other Pythons name some of these otherwise.
+OF_HTTP: dict[int, tuple[str, str | None]] = {
+    404: ("NOT_FOUND", "There is nothing at this address."),
+    405: ("METHOD_NOT_ALLOWED", "This address does not take that method."),
+    413: ("BODY_TOO_LARGE", None),
+}
+
+
 class ErrorDetail(BaseModel):
     field: str
     message: str
@@ -87,7 +95,7 @@ def _answers() -> Sequence[tuple[type[Exception], Callable[[Request, Exception],
         (errors.MooringError, _expected),
         (HTTPException, _of_http),
         (RequestValidationError, _invalid),
-        (ValidationError, _invalid),
+        (ClientDisconnect, _left),
         (Exception, _bug),
     )
 
@@ -133,20 +141,27 @@ async def _expected(request: Request, failure: Exception) -> JSONResponse:
 async def _of_http(request: Request, failure: Exception) -> JSONResponse:
     """What the framework refuses: unknown paths, other methods, broken bodies."""
     assert isinstance(failure, HTTPException)  # noqa: S101
-    status = HTTPStatus(failure.status_code)
-    messages = {404: "There is nothing at this address.", 405: "This address does not take that method."}
-    message = messages.get(status) or str(failure.detail)
-    return _envelope(request, status, status.name, message, headers=dict(failure.headers or {}))
+    status = failure.status_code
+    code, message = OF_HTTP.get(status) or (HTTPStatus(status).name, str(failure.detail))
+    return _envelope(request, status, code, message or str(failure.detail), headers=dict(failure.headers or {}))
 
 
 async def _invalid(request: Request, failure: Exception) -> JSONResponse:
-    assert isinstance(failure, RequestValidationError | ValidationError)  # noqa: S101
-    details = [
-        {"field": ".".join(str(part) for part in found["loc"]) or "body", "message": found["msg"]}
-        for found in failure.errors()[:20]
-    ]
+    assert isinstance(failure, RequestValidationError)  # noqa: S101
+    details = [{"field": _field(found), "message": found["msg"]} for found in failure.errors()[:20]]
     message = "The request is not valid: " + "; ".join(f"{one['field']}: {one['message']}" for one in details[:3])
     return _envelope(request, 422, "VALIDATION_FAILED", message, details=details)
+
+
+def _field(found: dict[str, Any]) -> str:
+    """Its name alone: FastAPI says before it whether it stood in the body, the query or the path."""
+    where = [] if found["type"] == "json_invalid" else [str(part) for part in found["loc"]]
+    return ".".join(where[1:] if where[:1] in (["body"], ["query"], ["path"], ["header"]) else where) or "body"
+
+
+async def _left(request: Request, _: Exception) -> JSONResponse:
+    """The client went away before its body was here. Nobody reads this, and nothing is wrong with us."""
+    return _envelope(request, 400, "BODY_NOT_COMPLETE", "The connection ended before the body did.")
 
 
 async def _bug(request: Request, failure: Exception) -> JSONResponse:

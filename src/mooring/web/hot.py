@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -73,6 +73,21 @@ class HotRoutes:
         }
 
 
+class HotRequest(Request):
+    async def body(self) -> bytes:
+        """Without the generator that Starlette streams a body through: a small one comes in one message."""
+        if not hasattr(self, "_body"):
+            pieces, more = [], True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                pieces.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._body = b"".join(pieces)
+        return self._body
+
+
 class HotDoor:
     """The way in that is tried first."""
 
@@ -86,7 +101,7 @@ class HotDoor:
             await self.app(scope, receive, send)
             return
         scope["route"] = route  # the metrics name requests by it
-        request = Request(scope, receive)
+        request = HotRequest(scope, receive)
         try:
             response = await route.endpoint(request)
         except Exception as failure:

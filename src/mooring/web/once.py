@@ -13,10 +13,13 @@ from mooring.accounts.callers import Caller
 from mooring.db.idempotency import Answer, Key
 from mooring.db.pool import Executor
 from mooring.errors import KeyNotUsable
-from mooring.web.shapes import reply
+from mooring.web.edge import header
+from mooring.web.shapes import Ready, reply
 
-# Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request itself.
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
+# Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request itself, and judges it.
+IdempotencyKey = Annotated[
+    str | None, Header(alias="Idempotency-Key", json_schema_extra={"minLength": 1, "maxLength": 255})
+]
 
 
 async def create_once(
@@ -50,7 +53,7 @@ async def answer_once(request: Request, caller: Caller, act: Callable[[], Awaita
 
 
 async def _key_of(request: Request, caller: Caller) -> Key | None:
-    given = next((value for name, value in request.scope["headers"] if name == b"idempotency-key"), None)
+    given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
     if not 1 <= len(given) <= 255:
@@ -64,4 +67,4 @@ def _answer(model: BaseModel, status: int) -> Answer:
 
 
 def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, media_type="application/json")
+    return Ready(answer.body, answer.status)

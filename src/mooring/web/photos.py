@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +18,7 @@ from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import BIGGEST, Asked, Cursor, Id, Limit, PathId, Text, read
+from mooring.web.shapes import BIGGEST, Asked, Cursor, Id, Limit, Moment, PathId, Text, read
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -46,7 +46,7 @@ class IssuePhotos(Asked):
 class IssuedPhoto(BaseModel):
     photo_id: int
     upload_url: str
-    upload_headers: Mapping[str, str] = Field(description="Send these with the PUT, exactly")
+    upload_headers: dict[str, str] = Field(description="Send these with the PUT, exactly")
     expires_at: datetime
     object_key: str
 
@@ -198,8 +198,8 @@ async def upload_tracking(
     request: Request,
     caller: SignedIn,
     limit: Limit = 100,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> Tracking:
     """Uploads whose URL lapsed and that never arrived: an administrator sees all, others their own.
     `since` and `until` bound when they were issued, `limit` the sample."""
@@ -224,10 +224,10 @@ async def delete_photo(request: Request, photo_id: PathId, caller: SignedIn) -> 
 
 
 def _issued(ticket: Ticket) -> IssuedPhoto:
-    return IssuedPhoto.model_construct(
+    return IssuedPhoto(
         photo_id=ticket.photo_id,
         upload_url=ticket.put.url,
-        upload_headers=ticket.put.headers,
+        upload_headers=dict(ticket.put.headers),
         expires_at=ticket.expires_at,
         object_key=ticket.object_key,
     )

@@ -1,9 +1,11 @@
 """What the routes' models share: strict JSON in, ready bytes out."""
 
-from typing import Annotated, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from fastapi.exceptions import RequestValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +16,8 @@ PathId = Annotated[int, Path(ge=1, le=BIGGEST)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 # The id after which a page begins: `next_cursor` of the page before.
 Cursor = Annotated[int | None, Query(ge=1, le=BIGGEST)]
+# Both ends of the calendar have no name in UTC.
+Moment = Annotated[AwareDatetime, Field(gt=datetime(1, 1, 2, tzinfo=UTC), lt=datetime(9999, 12, 30, tzinfo=UTC))]
 # PostgreSQL keeps every character but NUL.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
@@ -24,12 +28,37 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-Body = TypeVar("Body", bound=Asked)
+Body = TypeVar("Body", bound=BaseModel)
 
 
 async def read(request: Request, model: type[Body]) -> Body:
-    return model.model_validate_json(await request.body())
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as wrong:
+        raise _refusal(wrong) from None
+
+
+def read_form(fields: dict[str, Any], model: type[Body]) -> Body:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as wrong:
+        raise _refusal(wrong) from None
+
+
+def _refusal(wrong: ValidationError) -> RequestValidationError:
+    """What a caller sent wrongly; a ValidationError from anywhere else is a bug of ours."""
+    return RequestValidationError(wrong.errors(include_url=False, include_input=False))
+
+
+class Ready(Response):
+    """JSON that is bytes already: nothing to render, no header to look up."""
+
+    def __init__(self, body: bytes, status: int = 200) -> None:
+        self.body = body
+        self.status_code = status
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
 
 
 def reply(answer: BaseModel, status: int = 200) -> Response:
-    return Response(answer.__pydantic_serializer__.to_json(answer), status, media_type="application/json")
+    return Ready(answer.__pydantic_serializer__.to_json(answer), status)
