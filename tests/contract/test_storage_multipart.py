@@ -5,6 +5,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from contract.conftest import Place
 from contract.things import AWKWARD, JPEG, KEY, LIFE, MIB, content_of, kept, keys_of
 from mooring.clock import now
 from mooring.errors import ObjectNotFound
@@ -111,11 +112,17 @@ async def test_only_parts_that_are_there_as_given_are_joined(storage: Storage, h
     assert await content_of(storage, KEY) == b"bytes"
 
 
-async def test_a_part_that_is_not_named_is_left_out(storage: Storage, http: httpx.AsyncClient) -> None:
+async def test_a_part_that_is_not_named_is_left_out_or_all_is_refused(place: Place, http: httpx.AsyncClient) -> None:
+    storage = place.storage
     multipart_id = await begun(storage)
     for number, content in ((2, b"two" * LEAST), (7, b"seven"), (1_000, b"last")):  # a usual Swift has no more
         await send(http, storage, KEY, multipart_id, number, content)
     two, _, last = await there(storage, multipart_id)
+    if not place.leaves_parts_out:
+        with pytest.raises(ValueError, match="parts"):
+            await storage.complete_multipart(KEY, multipart_id, [two, last])
+        assert await storage.stat(KEY) is None
+        return
     await storage.complete_multipart(KEY, multipart_id, [two, last])
     assert await content_of(storage, KEY, start=3 * LEAST) == b"last"
 
