@@ -135,10 +135,12 @@ SELECT {COLUMNS.replace("u.", "m.")} FROM moved m
 """
 
 
-async def advance(tx: Executor, to: State, moves: Sequence[Move], *, what: str, at: datetime) -> list[Upload]:
+async def advance(
+    tx: Executor, to: State, moves: Sequence[Move], *, what: str, at: datetime, only_from: State | None = None
+) -> list[Upload]:
     """Move each upload that may move; answer those that did. With it, in the same statement: the quota follows the
     state, the story gets its line, and an object that is given up is marked for removal. A missing one in the answer
-    is no error: somebody else was first."""
+    is no error: somebody else was first. `only_from`: the state it was judged in."""
     rows = await tx.fetch(
         ADVANCE,
         [move.upload_id for move in moves],
@@ -146,7 +148,7 @@ async def advance(tx: Executor, to: State, moves: Sequence[Move], *, what: str, 
         [move.error for move in moves],
         [move.detail for move in moves],
         to,
-        sources(to),
+        [state for state in sources(to) if only_from in (None, state)],
         what,
         at,
         sorted(STORED),

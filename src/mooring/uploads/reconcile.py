@@ -58,13 +58,12 @@ class Reconciliation:
         found.checked_objects += len(page)
         known = await _accounted_for(self.uploads.db, old)
         for key in old:
-            if key not in known:
-                if dry_run or await self._trash(key, at):
-                    found.orphans.append(key)
+            if key not in known and (dry_run or await self._trash(key, at)):
+                found.orphans.append(key)
 
     async def _trash(self, key: str, at: datetime) -> bool:
-        """Copy, record, delete: killed anywhere, the next run does the rest. False where the object is gone already: a sweep
-        or another run was first."""
+        """Copy, record, delete: killed anywhere, the next run does the rest. False where the object is gone already: a
+        sweep or another run was first."""
         trash_key = TRASH + key
         try:
             await self.uploads.storage.copy(key, trash_key)

@@ -143,7 +143,8 @@ class Uploads:
             raise FileNotArrived(upload.id)
         wrong = what_is_wrong(upload, found)
         if wrong:
-            await self.reject(upload, wrong, trigger=trigger)
+            if not await self.reject(upload, wrong, trigger=trigger):
+                return await self._settled_by_another(upload.id)
             raise UploadRejected(upload.id, wrong)
         arrived = await self._arriving.ask(Move(upload.id, trigger, etag=found.etag))
         if arrived is None:
@@ -151,17 +152,15 @@ class Uploads:
         log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
         return arrived
 
-    async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> None:
+    async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> bool:
+        """Whether it could still be: a look that is out of date must not take what arrived meanwhile."""
         move = Move(upload.id, trigger, error=reason)
-        if await advance(self.db, State.REJECTED, [move], what="rejected", at=self.clock()):
-            log.warning(
-                "upload_rejected",
-                upload_id=upload.id,
-                user_id=upload.uploader_id,
-                trigger=trigger,
-                reason=reason,
-            )
-            await self.discard_object(upload)
+        at = self.clock()
+        if not await advance(self.db, State.REJECTED, [move], what="rejected", at=at, only_from=upload.state):
+            return False
+        log.warning("upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason)
+        await self.discard_object(upload)
+        return True
 
     async def discard_object(self, upload: Upload) -> None:
         """At once if storage lets us; else the sweep does it, since the removal is on record."""
