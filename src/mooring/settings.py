@@ -9,6 +9,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[int, Field(gt=0)]
+UrlSeconds = Annotated[int, Field(gt=0, lt=7 * 86400)]  # S3 signs for no longer
 
 
 def usual_data_folder() -> Path:
@@ -91,8 +92,8 @@ class Settings(BaseSettings):
     auth_audience: str | None = Field(None, description="The `aud` those tokens must carry")
 
     # ── uploads ──
-    upload_url_seconds: Seconds = Field(900, description="Life of an upload URL")
-    download_url_seconds: Seconds = Field(120, description="Life of a download URL")
+    upload_url_seconds: UrlSeconds = Field(900, description="Life of an upload URL")
+    download_url_seconds: UrlSeconds = Field(120, description="Life of a download URL")
     reclaim_after_seconds: Seconds = Field(
         86400, description="An upload that never arrived is given up this long after its issue"
     )

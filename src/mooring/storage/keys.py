@@ -7,6 +7,7 @@ LONGEST_KEY = 1024  # bytes of UTF-8, as S3 has it
 LONGEST_NAME = 100
 LONGEST_EXTENSION = 20  # with its dot; what is longer is no extension but a name with a dot in it
 
+_ORDINARY = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*", re.ASCII)  # as most are: photos/<uuid>_IMG_1234.jpg
 _EMPTY_OR_DOTS = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)")
 _HARMLESS = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_-]{0,79}\.[A-Za-z0-9]{1,19}")  # as most are: IMG_1234.jpg
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -14,6 +15,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def check_key(key: str) -> None:
     """`ValueError` unless every storage can hold an object of this name."""
+    if _ORDINARY.fullmatch(key) and len(key) <= LONGEST_KEY:
+        return
     size = len(key.encode())  # a lone surrogate is no text: UnicodeEncodeError is a ValueError
     if not 1 <= size <= LONGEST_KEY:
         raise ValueError(f"A key has 1 to {LONGEST_KEY} bytes; this one has {size}.")

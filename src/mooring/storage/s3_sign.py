@@ -1,5 +1,6 @@
 """Signatures of S3's version 4, in the URL. Every request is signed so, ours as well as those of clients."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -16,7 +17,9 @@ from awscrt.http import HttpHeaders, HttpRequest
 
 from mooring.storage.s3_bucket import Bucket
 
+SHORTEST_LIFE = timedelta(seconds=1)
 LONGEST_LIFE = timedelta(days=7)  # S3 has no more
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
 class Signer:
@@ -41,9 +44,9 @@ class Signer:
         headers: Mapping[str, str] | None = None,
     ) -> str:
         """A URL for `method` on `key` (the bucket itself where `key` is empty) with exactly these headers."""
-        if not timedelta(seconds=1) <= lapses_in < LONGEST_LIFE:
+        if not SHORTEST_LIFE <= lapses_in < LONGEST_LIFE:
             raise ValueError(f"A signed URL lives from a second to under seven days, not {lapses_in}.")
-        where = self._path + quote(key, safe="/")
+        where = self._path + (key if _UNRESERVED.fullmatch(key) else quote(key, safe="/"))
         if query:
             where += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
         signed = HttpHeaders([("host", self._host), *(headers or {}).items()])
