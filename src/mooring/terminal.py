@@ -19,7 +19,7 @@ from mooring.errors import MooringError
 def span(text: str | timedelta) -> timedelta:
     if isinstance(text, timedelta):  # a default
         return text
-    found = re.fullmatch(r"(\d{1,5})([smhd])", text)
+    found = re.fullmatch(r"([0-9]{1,5})([smhd])", text)
     if not found:
         raise typer.BadParameter(f"{text!r} is no span of time: write 90s, 30m, 1h or 2d.")
     unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
@@ -27,7 +27,7 @@ def span(text: str | timedelta) -> timedelta:
 
 
 def moment(text: str) -> datetime:
-    if re.fullmatch(r"\d+[a-z]", text):
+    if re.fullmatch(r"[0-9]+[a-z]", text):
         return clock.now() - span(text)
     try:
         at = datetime.fromisoformat(text)
@@ -71,9 +71,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def _word(value: object) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _written(value.replace(microsecond=0))
     return "-" if value is None else str(value)
 
 
+def _written(value: object) -> str:
+    """As the HTTP interface writes it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
+
+
 def show(facts: dict[str, Any], as_json: bool, text: str) -> None:
-    typer.echo(json.dumps(facts, default=_word, ensure_ascii=False, indent=2) if as_json else text)
+    typer.echo(json.dumps(facts, default=_written, ensure_ascii=False, indent=2) if as_json else text)

@@ -78,7 +78,7 @@ def test_sigterm_sends_balancers_away_and_lets_a_slow_upload_finish(mooring: Moo
     assert (serving.get("/health").status_code, "photo_api_ready 1.0" in serving.get("/metrics").text) == (200, True)
     with ThreadPoolExecutor(1) as pool:
         try:
-            upload = pool.submit(put, issued, slowly(), **{"Content-Length": str(len(BODY))})
+            upload = pool.submit(put, issued, slowly(), {"Content-Length": str(len(BODY))})
             assert begun.wait(30)
             serving.process.terminate()
             draining = until(lambda: unwell(serving))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,14 @@ PYTHON = HERE.parents[1] / ".venv-swift/bin/python"
 
 @pytest.fixture(scope="session")
 def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with swift_in(tmp_path_factory.mktemp("swift")) as server:
+        yield server
+
+
+@contextmanager
+def swift_in(folder: Path) -> Iterator[S3Server]:
     if not PYTHON.exists():
         missing("Swift is not here: run tests/servers/make-swift.sh")
-    folder = tmp_path_factory.mktemp("swift")
     try:
         os.setxattr(folder, "user.mooring", b"")
     except OSError:
