@@ -1,0 +1,105 @@
+"""How things stand before somebody does something."""
+
+from collections.abc import Awaitable, Callable
+
+from .scene import Known, Scene
+
+Situation = Callable[[Scene], Awaitable[Known]]
+
+
+async def waiting(scene: Scene) -> Known:
+    assert await scene.issue(scene.world, 0, [3_000])
+    return scene.known[-1]
+
+
+async def came(scene: Scene) -> Known:
+    it = await waiting(scene)
+    await scene.put(scene.world, it)
+    return it
+
+
+async def arrived(scene: Scene) -> Known:
+    it = await came(scene)
+    await scene.confirm(scene.world, it)
+    return it
+
+
+async def lapsed(scene: Scene) -> Known:
+    it = await waiting(scene)
+    scene.clock.forward(minutes=16)
+    return it
+
+
+async def came_and_lapsed(scene: Scene) -> Known:
+    it = await came(scene)
+    scene.clock.forward(minutes=16)
+    return it
+
+
+async def on_its_way_and_lapsed(scene: Scene) -> Known:
+    it = await waiting(scene)
+    await scene.begin_slow_put(it)
+    scene.clock.forward(minutes=16)
+    return it
+
+
+async def overdue(scene: Scene) -> Known:
+    it = await waiting(scene)
+    scene.clock.forward(hours=25)
+    return it
+
+
+async def overdue_and_on_its_way(scene: Scene) -> Known:
+    """Renewed just before it would have been given up: a PUT to the new URL is under way when that lapses."""
+    it = await waiting(scene)
+    scene.clock.forward(hours=23, minutes=50)
+    await scene.renew(scene.world, it)
+    await scene.begin_slow_put(it)
+    scene.clock.forward(minutes=16)
+    return it
+
+
+async def came_and_overdue(scene: Scene) -> Known:
+    it = await came(scene)
+    scene.clock.forward(hours=25)
+    return it
+
+
+async def other_bytes_came(scene: Scene) -> Known:
+    it = await waiting(scene)
+    await scene.overwrite(scene.world, it)
+    it.meddled_now = False
+    return it
+
+
+async def deleted_long_ago_and_there_again(scene: Scene) -> Known:
+    it = await arrived(scene)
+    await scene.delete(scene.world, it)
+    await scene.put(scene.world, it)
+    scene.clock.forward(hours=3)
+    return it
+
+
+async def arrived_long_ago(scene: Scene) -> Known:
+    it = await arrived(scene)
+    scene.clock.forward(hours=3)
+    return it
+
+
+async def stray(scene: Scene) -> Known:
+    """Bytes of a PUT that took longer than anybody waits."""
+    it = await waiting(scene)
+    await scene.begin_slow_put(it)
+    await scene.delete(scene.world, it)
+    scene.clock.forward(hours=3)
+    await scene.sweep(scene.world)
+    await scene.end_slow_puts(scene.world)
+    scene.clock.forward(hours=3)
+    return it
+
+
+async def arrived_long_ago_and_lost(scene: Scene) -> Known:
+    it = await arrived_long_ago(scene)
+    await scene.lose(scene.world, it)
+    it.meddled_now = False
+    return it

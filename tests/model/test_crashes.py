@@ -1,0 +1,62 @@
+"""One who does something and is killed before or after any of its calls to database and storage."""
+
+import pytest
+
+from .conftest import Stage
+from .laws import come_to_rest, hold
+from .play import alone
+from .scene import Deed, Scene
+from .situations import (
+    Situation,
+    arrived,
+    arrived_long_ago_and_lost,
+    came,
+    came_and_overdue,
+    lapsed,
+    other_bytes_came,
+    overdue,
+    stray,
+    waiting,
+)
+
+CASES: list[tuple[Situation, Deed]] = [
+    (came, Scene.confirm),
+    (came, Scene.event),
+    (came, Scene.function),
+    (came, Scene.delete),
+    (arrived, Scene.delete),
+    (waiting, Scene.issue_another),
+    (waiting, Scene.renew),
+    (lapsed, Scene.renew),
+    (lapsed, Scene.sweep),
+    (overdue, Scene.sweep),
+    (came_and_overdue, Scene.sweep),
+    (other_bytes_came, Scene.confirm),
+    (other_bytes_came, Scene.sweep),
+    (stray, Scene.reconcile),
+    (arrived_long_ago_and_lost, Scene.reconcile),
+]
+
+
+@pytest.mark.parametrize(("before", "deed"), CASES, ids=lambda case: case.__name__)
+def test_killed_anywhere_and_done_again_the_laws_hold(stage: Stage, before: Situation, deed: Deed) -> None:
+    breath = 0
+    while stage.runner.run(_killed(stage, before, deed, breath)):
+        breath += 1
+    assert breath >= 2, "it was never killed"
+
+
+async def _killed(stage: Stage, before: Situation, deed: Deed, breath: int) -> bool:
+    scene = await stage.scene()
+    try:
+        it = await before(scene)
+        process = await alone(scene, deed, it, breath=breath)
+        await hold(scene)
+        await alone(scene, deed, it)
+        await hold(scene)
+        await come_to_rest(scene)
+    except BaseException as failure:
+        failure.add_note(f"killed at boundary {breath}")
+        await scene.close()
+        raise
+    return process.is_dead
