@@ -51,7 +51,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
 }
 
 
-# The same for what the framework refuses; None where its own words say more. Other Pythons name some of these otherwise.
+# The same for what the framework refuses, whose names change between Pythons. None: its own words say more.
 OF_HTTP: dict[int, tuple[str, str | None]] = {
     404: ("NOT_FOUND", "There is nothing at this address."),
     405: ("METHOD_NOT_ALLOWED", "This address does not take that method."),
@@ -143,7 +143,17 @@ async def _of_http(request: Request, failure: Exception) -> JSONResponse:
     assert isinstance(failure, HTTPException)  # noqa: S101
     status = failure.status_code
     code, message = OF_HTTP.get(status) or (HTTPStatus(status).name, str(failure.detail))
-    return _envelope(request, status, code, message or str(failure.detail), headers=dict(failure.headers or {}))
+    headers = dict(failure.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers |= _allowed(request)
+    return _envelope(request, status, code, message or str(failure.detail), headers=headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Every method of the address: the framework tells those of the first route that it found there."""
+    path = getattr(request.scope.get("route"), "path", "")
+    methods = request.app.openapi()["paths"].get(path, {})
+    return {"Allow": ", ".join(method.upper() for method in methods)} if methods else {}
 
 
 async def _invalid(request: Request, failure: Exception) -> JSONResponse:

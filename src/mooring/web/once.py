@@ -16,7 +16,7 @@ from mooring.errors import KeyNotUsable
 from mooring.web.edge import header
 from mooring.web.shapes import Ready, reply
 
-# Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request itself, and judges it.
+# Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request, and judges it.
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", json_schema_extra={"minLength": 1, "maxLength": 255})
 ]

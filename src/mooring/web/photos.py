@@ -1,6 +1,5 @@
 """Photos over HTTP: issue, confirm, look, track."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
