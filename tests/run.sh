@@ -41,7 +41,7 @@ install_packages() {
 
 install_packages
 get="As root: apt-get install --no-install-recommends $packages"
-sh tests/servers/make-swift.sh || left_out "what needs Swift; sh tests/servers/make-swift.sh gets it."
+PYTHON=$bin/python sh tests/servers/make-swift.sh || left_out "what needs Swift; sh tests/servers/make-swift.sh gets it."
 
 if [ "$what" = e2e ]; then
     ceph=--ceph
