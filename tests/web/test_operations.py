@@ -245,10 +245,10 @@ async def test_every_line_of_a_batch_has_the_batches_name(signed_in: httpx.Async
     answer = await signed_in.post("/photos/presigned-url/batch", json=batch, headers={"X-Request-ID": "batch"})
     ids = [photo["photo_id"] for photo in answer.json()["photos"]]
     await signed_in.post("/photos/confirm/batch", json={"photo_ids": ids}, headers={"X-Request-ID": "confirms"})
-    assert [line["upload_id"] for line in (await lines(log, "photo_presigned"))] == ids
-    assert {line["request_id"] for line in (await lines(log, "photo_presigned"))} == {"batch"}
-    assert sorted(line["upload_id"] for line in (await lines(log, "photo_upload_confirm"))) == ids
-    assert {line["request_id"] for line in (await lines(log, "photo_upload_confirm"))} == {"confirms"}
+    assert [line["upload_id"] for line in await lines(log, "photo_presigned")] == ids
+    assert {line["request_id"] for line in await lines(log, "photo_presigned")} == {"batch"}
+    assert sorted(line["upload_id"] for line in await lines(log, "photo_upload_confirm")) == ids
+    assert {line["request_id"] for line in await lines(log, "photo_upload_confirm")} == {"confirms"}
 
 
 async def test_no_line_holds_a_secret(client: httpx.AsyncClient, app: FastAPI, log: io.BytesIO) -> None:
@@ -272,10 +272,10 @@ async def test_no_line_holds_a_secret(client: httpx.AsyncClient, app: FastAPI, l
     await client.get("/albums", params={"token": tokens["access_token"]})
     await client.post("/photos/presigned-url", json=NEW)
     assert len(await lines(log, "unexpected_exception")) == 2
-    assert {"photo_presigned", "photo_upload_confirm"} <= {line["event"] for line in (await lines(log))}
+    assert {"photo_presigned", "photo_upload_confirm"} <= {line["event"] for line in await lines(log)}
     written = log.getvalue().decode()
     secrets = ["horse battery", "a secret of the tests", tokens["access_token"], tokens["refresh_token"]]
     secrets += [client.headers["Authorization"].removeprefix("Bearer "), "$argon2", "signature="]
     assert [secret for secret in secrets if secret in written] == []
     assert "Traceback" in written, "those who run the house are told in full"
-    assert all({"event", "level", "at"} <= set(line) for line in (await lines(log)))
+    assert all({"event", "level", "at"} <= set(line) for line in await lines(log))
