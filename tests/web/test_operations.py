@@ -172,13 +172,12 @@ async def test_two_houses_count_for_themselves(app: FastAPI, client: httpx.Async
 # ── the request's name ──
 
 
-@pytest.mark.parametrize("name", ["a", "A-z_0.9", "0b5a5a3e-5f3b-4d5a-9b1e-1f2a3b4c5d6e", "x" * 64])
-@pytest.mark.parametrize("path", ["/health/live", "/nothing", "/photos/confirm"])
-async def test_a_sane_name_is_echoed(client: httpx.AsyncClient, name: str, path: str) -> None:
-    answer = await client.post(path, headers={"X-Request-ID": name})
-    assert answer.headers.get_list("x-request-id") == [name]
-    if answer.is_error:
-        assert answer.json()["error"]["request_id"] == name
+async def test_a_sane_name_is_echoed(client: httpx.AsyncClient) -> None:
+    for name in ("a", "A-z_0.9", "0b5a5a3e-5f3b-4d5a-9b1e-1f2a3b4c5d6e", "x" * 64):
+        for path in ("/health/live", "/nothing", "/photos/confirm"):
+            answer = await client.post(path, headers={"X-Request-ID": name})
+            assert answer.headers.get_list("x-request-id") == [name]
+            assert answer.json()["error"]["request_id"] == name
 
 
 async def test_another_one_is_replaced(client: httpx.AsyncClient) -> None:
