@@ -99,7 +99,7 @@ async def test_a_share_link_shows_no_photo_of_another_album(world: World) -> Non
     ("given", "made_name"),
     [
         ("C:\\Users\\Ada\\My.Secret\\바다.HEIC", "바다.jpg"),
-        ("/home/of/ada/sea", "sea.jpg"),
+        ("/var/ada/sea", "sea.jpg"),
         (".hidden", ".hidden.jpg"),
         ("two.dots.png", "two.dots.jpg"),
     ],
