@@ -8,7 +8,7 @@ bin=${BIN:-.venv/bin}
 what=${1:-all}
 is_ci=${CI:+yes}
 case $what in
-    all) packages='postgresql-15' ;;
+    all) packages='postgresql-15 redis-server' ;;
     e2e) packages='radosgw ceph-mon ceph-osd' ;;
     *) echo "usage: sh tests/run.sh [e2e]" >&2; exit 2 ;;
 esac

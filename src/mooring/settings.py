@@ -2,9 +2,11 @@
 
 import os
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
+import limits
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -17,6 +19,11 @@ def usual_data_folder() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/mooring")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "mooring"
+
+
+def networks_of(text: str | None) -> list[IPv4Network | IPv6Network]:
+    """Separated by commas; a single address is a network of one."""
+    return [ip_network(part.strip(), strict=False) for part in (text or "").split(",") if part.strip()]
 
 
 def _named(own: str, *others: str) -> AliasChoices:
@@ -131,6 +138,22 @@ class Settings(BaseSettings):
         description="Questions the sweep asks storage at once",
     )
 
+    # ── who may ask how often, and who says where they are ──
+    rate_limits: bool = Field(True, description="`off` for a bench")
+    rate_limit_auth: str = Field("600/minute", description="Sign in, register, refresh, sign out")
+    rate_limit_issue: str = Field("120000/minute", description="Ask for upload URLs; a batch is one request")
+    rate_limit_confirm: str = Field("120000/minute", description="Confirm uploads; a batch is one request")
+    rate_limit_upload: str = Field("60000/minute", description="Send files through this server")
+    rate_limit_share: str = Field("30000/minute", description="Open share links and their images")
+    rate_limit_read: str = Field("120000/minute", description="Every other GET and HEAD")
+    rate_limit_write: str = Field("30000/minute", description="Every other request")
+    rate_limit_store: SecretStr | None = Field(
+        None, description="`redis://` address, where several processes count together"
+    )
+    trusted_proxies: str | None = Field(
+        None, description="Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed"
+    )
+
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
     drain_seconds: float = Field(
@@ -153,6 +176,42 @@ class Settings(BaseSettings):
         return (
             [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
         )
+
+    @field_validator(
+        "rate_limit_auth", "rate_limit_issue", "rate_limit_confirm", "rate_limit_upload", "rate_limit_share",
+        "rate_limit_read", "rate_limit_write",
+    )  # fmt: skip
+    @classmethod
+    def _is_a_limit(cls, value: str) -> str:
+        try:
+            several = len(limits.parse_many(value)) != 1
+        except ValueError:
+            raise ValueError("it reads like 600/minute, 20/second or 100 per 5 minutes") from None
+        if several:
+            raise ValueError("one limit, not several")
+        return value
+
+    @field_validator("rate_limit_store")
+    @classmethod
+    def _is_a_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("it reads like redis://:password@host:6379/0, or rediss:// with TLS")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str | None) -> str | None:
+        networks_of(value)
+        return value
+
+    @property
+    def rate_limit_items(self) -> dict[str, limits.RateLimitItem]:
+        """By the class of request."""
+        return {
+            name.removeprefix("rate_limit_"): limits.parse(getattr(self, name))
+            for name in type(self).model_fields
+            if name.startswith("rate_limit_") and name != "rate_limit_store"
+        }
 
     @property
     def is_embedded(self) -> bool:

@@ -28,6 +28,7 @@ from mooring.db.migrate import migrate
 from mooring.db.pool import Database, open_database
 from mooring.errors import DatabaseUnavailable, SetupProblem
 from mooring.library.albums import Albums
+from mooring.library.direct_photos import DirectPhotos
 from mooring.library.photos import Photos
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
@@ -35,6 +36,7 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
@@ -59,6 +61,7 @@ class House:
     uploads: Uploads
     albums: Albums
     photos: Photos
+    direct_photos: DirectPhotos
     reconciliation: Reconciliation
     sweep: Sweep
     doors: str = field(default="starting")
@@ -139,6 +142,7 @@ def _house(
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings))
+    photos = Photos(uploads, photo(settings.photo_max_bytes), metrics)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
@@ -159,7 +163,8 @@ def _house(
         idempotency=idempotency,
         uploads=uploads,
         albums=Albums(db, clock),
-        photos=Photos(uploads, photo(settings.photo_max_bytes), metrics),
+        photos=photos,
+        direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         reconciliation=reconciliation,
         sweep=sweep,
     )

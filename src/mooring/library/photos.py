@@ -1,7 +1,7 @@
 """Photos: issued into an album, confirmed, shown to their owner."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -163,6 +163,25 @@ class Photos:
             sorted(STORED),
         )
         return [_photo_of(row) for row in rows]
+
+    async def edit(self, photo_id: int, *, user_id: int, changes: Mapping[str, str | None]) -> Photo:
+        """`changes`: `title`, `description` or both; None clears, what is not named stays."""
+        rows = await self.uploads.db.fetch(
+            f"""UPDATE photos p
+                SET title = CASE WHEN $3 THEN $4 ELSE p.title END,
+                    description = CASE WHEN $5 THEN $6 ELSE p.description END
+                FROM uploads u WHERE u.id = p.id AND p.id = $1 AND u.uploader_id = $2
+                RETURNING {COLUMNS}, p.title, p.description""",
+            photo_id,
+            user_id,
+            "title" in changes,
+            changes.get("title"),
+            "description" in changes,
+            changes.get("description"),
+        )
+        if not rows:
+            raise PhotoNotFound(photo_id)
+        return _photo_of(rows[0])
 
     async def delete(self, photo_id: int, *, user_id: int) -> None:
         await self.get(photo_id, user_id=user_id)

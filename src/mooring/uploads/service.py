@@ -186,9 +186,13 @@ class Uploads:
         first: dict[int, Move] = {}
         for move in asked:
             first.setdefault(move.upload_id, move)
-        moved = await advance(self.db, State.UPLOADED, list(first.values()), what="arrived", at=self.clock())
+        moved = await self.mark_arrived(self.db, list(first.values()))
         by_id = {upload.id: upload for upload in moved}
         return [by_id.get(move.upload_id) if first[move.upload_id] is move else None for move in asked]
+
+    async def mark_arrived(self, tx: Executor, moves: Sequence[Move]) -> list[Upload]:
+        """The bytes were seen. Every arrival passes here, whoever knocked."""
+        return await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock())
 
     # ── look and renew ──
 

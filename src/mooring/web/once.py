@@ -28,9 +28,11 @@ async def create_once(
     create: Callable[[Executor | None], Awaitable[BaseModel]],
     *,
     status: int = 200,
+    content: bytes | None = None,
 ) -> Response:
-    """`create` gets the transaction that the key is recorded in, or None where there is no key."""
-    key = await _key_of(request, caller)
+    """`create` gets the transaction that the key is recorded in, or None where there is no key. `content`: what was
+    sent, where the body itself is no longer there."""
+    key = await _key_of(request, caller, content)
     if key is None:
         return reply(await create(None), status)
 
@@ -52,13 +54,14 @@ async def answer_once(request: Request, caller: Caller, act: Callable[[], Awaita
     return _response(await request.app.state.house.idempotency.answer_once(key, kept))
 
 
-async def _key_of(request: Request, caller: Caller) -> Key | None:
+async def _key_of(request: Request, caller: Caller, content: bytes | None = None) -> Key | None:
     given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
     if not 1 <= len(given) <= 255:
         raise KeyNotUsable
-    what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + await request.body()
+    content = await request.body() if content is None else content
+    what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + content
     return Key(caller.user_id, given.decode("latin-1"), sha256(what).digest())
 
 
