@@ -189,8 +189,8 @@ def secret_of(settings: Settings) -> str:
         return secret
     if not settings.is_embedded:
         raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you, since every process must "
-            "have the same. "
+            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
+            "the same. "
             "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return _kept_secret(settings.data / "secret")

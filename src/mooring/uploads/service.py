@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -43,8 +44,7 @@ class Terms:
     look_before: timedelta = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a client says it will upload."""
 
     filename: str
@@ -149,7 +149,8 @@ class Uploads:
         arrived = await self._arriving.ask(Move(upload.id, trigger, etag=found.etag))
         if arrived is None:
             return await self._settled_by_another(upload.id)
-        log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
+        if trigger is not Trigger.CLIENT:  # a client's confirm has a line of its own
+            log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
         return arrived
 
     async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> bool:
