@@ -60,9 +60,7 @@ class Idempotency:
 
     async def purge(self, at: datetime) -> int:
         """A chore of the sweep."""
-        rows = await self.db.fetch(
-            "DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE
-        )
+        rows = await self.db.fetch("DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE)
         return len(rows)
 
 

@@ -91,9 +91,7 @@ class Uploads:
 
     async def issue(self, tx: Executor, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """All of one user's, or none of them."""
-        return await queries.issue(
-            tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before
-        )
+        return await queries.issue(tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before)
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """For asks that came independently: where several of one user do not fit together, each gets its own try, since
