@@ -215,3 +215,16 @@ async def test_an_act_that_fails_is_tried_again(idempotency: Idempotency, mine: 
     with pytest.raises(DatabaseUnavailable):
         await idempotency.answer_once(mine.key, failing)
     assert await idempotency.answer_once(mine.key, working) == Answer(200, b"done")
+
+
+async def test_a_look_is_remembered_for_a_day_too(idempotency: Idempotency, mine: Mine, clock: HeldClock) -> None:
+    async def looked() -> Answer:
+        return Answer(200, clock().isoformat().encode())
+
+    first = await idempotency.answer_once(mine.key, looked)
+    clock.forward(hours=24)
+    assert await idempotency.answer_once(mine.key, looked) == first
+    clock.forward(seconds=1)
+    anew = await idempotency.answer_once(mine.key, looked)
+    assert anew != first
+    assert await idempotency.answer_once(mine.key, looked) == anew
