@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+
 from conftest import HeldClock
 from flaky import Flaky
-from world import BODY, World, once
-
 from mooring.errors import (
     AlbumNotFound,
     DatabaseUnavailable,
@@ -20,6 +19,7 @@ from mooring.errors import (
 )
 from mooring.uploads import removals
 from mooring.uploads.lifecycle import Upload
+from world import BODY, World, once
 
 
 async def send(
@@ -173,9 +173,7 @@ async def test_what_is_known_to_be_over_the_quota_is_refused_unread(world: World
 async def test_many_at_once_at_the_limit_let_not_one_byte_over(world: World) -> None:
     user_id, album_id = await world.owner()
     body = BODY + b"x" * (1_000 - len(BODY))
-    sent = await asyncio.gather(
-        *(send(world, user_id, album_id, body) for _ in range(15)), return_exceptions=True
-    )
+    sent = await asyncio.gather(*(send(world, user_id, album_id, body) for _ in range(15)), return_exceptions=True)
     refused = [one for one in sent if isinstance(one, MooringError)]
     assert [type(one) for one in refused] == [QuotaExceeded] * 5
     assert await world.quota(user_id) == (0, 10_000, 0)
@@ -244,12 +242,12 @@ async def test_a_commit_whose_answer_was_lost_keeps_its_object(world: World) -> 
 async def test_a_transaction_that_is_rolled_back_leaves_nothing(world: World) -> None:
     user_id, album_id = await world.owner()
     with pytest.raises(DatabaseUnavailable):  # noqa: PT012
-        async with world.direct.receiving(
-            "a.jpg", once(BODY), at_least=1, user_id=user_id, album_id=album_id
-        ) as landing:
-            async with world.db.transaction() as tx:
-                await world.direct.take_in(landing, title=None, description=None, tx=tx)
-                raise DatabaseUnavailable
+        async with (
+            world.direct.receiving("a.jpg", once(BODY), at_least=1, user_id=user_id, album_id=album_id) as landing,
+            world.db.transaction() as tx,
+        ):
+            await world.direct.take_in(landing, title=None, description=None, tx=tx)
+            raise DatabaseUnavailable
     assert await left(world, user_id) == NOTHING
 
 

@@ -14,9 +14,7 @@ def seen(peer: str | None, *headers: tuple[str, str | bytes], trusted: str = TRU
         "type": "http",
         "scheme": "http",
         "client": None if peer is None else (peer, 4711),
-        "headers": [
-            (name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers
-        ],
+        "headers": [(name.encode(), value if isinstance(value, bytes) else value.encode()) for name, value in headers],
     }
     Proxies(networks_of(trusted)).see_through(scope)
     return scope["client"][0] if scope["client"] else None, scope["scheme"]

@@ -44,7 +44,7 @@ async def left(app: FastAPI) -> tuple[int, list[str], int]:
     """Rows, objects, bytes that count."""
     house = app.state.house
     rows = await house.db.fetchval("SELECT count(*) FROM uploads")
-    used = await house.db.fetchval("SELECT sum(reserved_bytes + used_bytes)::int FROM quotas")
+    used = await house.db.fetchval("SELECT sum(reserved_bytes + used_bytes)::bigint FROM quotas")
     return rows, [listed.key async for listed in house.storage.list()], used
 
 

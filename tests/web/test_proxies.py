@@ -14,9 +14,7 @@ from web.test_photos import refused
 @asynccontextmanager
 async def served(database_url: str, tmp_path: Path, peer: str) -> AsyncIterator[httpx.AsyncClient]:
     """Asked from `peer`."""
-    app = create_app(
-        settings_for(database_url, tmp_path, trusted_proxies="10.0.0.0/8", rate_limit_read="3/minute")
-    )
+    app = create_app(settings_for(database_url, tmp_path, trusted_proxies="10.0.0.0/8", rate_limit_read="3/minute"))
     transport = httpx.ASGITransport(app, client=(peer, 4711))
     async with (
         app.router.lifespan_context(app),

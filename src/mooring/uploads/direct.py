@@ -6,7 +6,7 @@ the row is there a removal accounts for it: whatever dies in between, the sweep 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -63,7 +63,7 @@ class DirectUploads:
         await removals.promise(self.uploads.db, wanted.object_key, due_at=due_at)
         try:
             found = await self.uploads.storage.write(wanted.object_key, chunks, content_type=wanted.content_type)
-            landing = Landing(replace(wanted, file_size=found.size), found.etag, due_at)
+            landing = Landing(wanted._replace(file_size=found.size), found.etag, due_at)
             yield landing
         except BaseException:
             await asyncio.shield(self._drop(wanted.object_key))

@@ -47,9 +47,7 @@ async def promise(tx: Executor, object_key: str, *, due_at: datetime) -> None:
 
 async def take_back(tx: Executor, object_key: str, *, due_at: datetime) -> bool:
     """Whether the promise was still as it was made: a sweep that has begun to keep it has changed when it is due."""
-    rows = await tx.fetch(
-        "DELETE FROM removals WHERE object_key = $1 AND due_at = $2 RETURNING 1", object_key, due_at
-    )
+    rows = await tx.fetch("DELETE FROM removals WHERE object_key = $1 AND due_at = $2 RETURNING 1", object_key, due_at)
     return bool(rows)
 
 

@@ -77,7 +77,7 @@ def taken(photos: DirectPhotos, upload: Upload) -> ConfirmedPhoto:
 
 def album_of(form: FileForm, asked: int | None) -> int:
     """Known before the file is read: nothing is stored for an album that is not the caller's."""
-    said = {name: value for name, value in form.fields.items() if name == "album_id"}
+    said = {name: value for name, value in form.before.items() if name == "album_id"}
     album = asked or read_form(said, Besides).album_id
     if album is None:
         raise refusal("album_id", "Say it in the query, or in a field that comes before the file.")

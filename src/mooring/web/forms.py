@@ -26,6 +26,7 @@ class FileForm:
 
     def __init__(self, stream: AsyncIterator[bytes], boundary: bytes, *, hashing: bool, length: int | None) -> None:
         self.fields: dict[str, str] = {}
+        self.before: dict[str, str] = {}  # the fields before the file, however much of the form has come
         self.filename: str | None = None  # known as soon as the file begins
         self.at_least = max(1, (length or 0) - MOST_BESIDES)  # bytes of the file
         self._stream = stream
@@ -121,6 +122,7 @@ class FileForm:
             self._field = (name, bytearray())
             return
         self._field = None
+        self.before = dict(self.fields)
         self.filename = _text("file", options.get(b"filename", b""))
         if not 1 <= len(self.filename) <= 1024 or "\0" in self.filename:
             raise refusal("file", "A file has a name of 1 to 1024 characters.")
