@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from mooring.app import Application, create_app
-from mooring.web import windows
+from mooring.web import shared_windows
 from servers.redis import Redis
 from web.conftest import settings_for, sign_in
 from web.test_photos import NEW, issue, put, refused
@@ -20,7 +20,9 @@ READ = "/auth/me"
 
 
 @asynccontextmanager
-async def serving(database_url: str, tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+async def serving(
+    database_url: str, tmp_path: Path, **settings: Any
+) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     app = create_app(settings_for(database_url, tmp_path, **settings))
     async with app.router.lifespan_context(app), asked_from(app, "203.0.113.9") as client:
         yield app, client
@@ -200,7 +202,7 @@ async def test_a_redis_that_was_never_there_takes_nothing_down(database_url: str
 async def test_a_redis_that_does_not_answer_costs_a_moment_once(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(windows, "STORE_SECONDS", 0.05)
+    monkeypatch.setattr(shared_windows, "STORE_SECONDS", 0.05)
     held = asyncio.Event()
 
     async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,7 +2,8 @@
 
 By address, not by user: the door stands before anybody is known; what a user may store is bounded by a quota."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from limits import RateLimitItem
 from starlette.requests import Request
@@ -12,7 +13,10 @@ from mooring.accounts.throttle import network_of
 from mooring.errors import TooManyRequests
 from mooring.observe.metrics import Metrics
 from mooring.web.errors import answer_to
-from mooring.web.windows import Here, Shared
+from mooring.web.windows import Here
+
+if TYPE_CHECKING:
+    from mooring.web.shared_windows import Shared
 
 READ, WRITE, AUTH, ISSUE, CONFIRM, UPLOAD, SHARE = "read", "write", "auth", "issue", "confirm", "upload", "share"
 CLASSES = (AUTH, ISSUE, CONFIRM, UPLOAD, SHARE, READ, WRITE)
@@ -51,7 +55,7 @@ class LimitsDoor:
         self.app = app
         self.metrics = metrics
         self.here = Here(limits)
-        self.shared = Shared(store, limits, metrics.rate_limit_store_errors.inc) if store else None
+        self.shared = _shared(store, limits, metrics.rate_limit_store_errors.inc) if store else None
         self._clients: dict[str, str] = {}
         self._allowed = {name: metrics.rate_limit_requests.labels(name, "allowed") for name in CLASSES}
 
@@ -80,6 +84,12 @@ class LimitsDoor:
             self._clients.clear()
         self._clients[address] = network_of(address)
         return self._clients[address]
+
+
+def _shared(store: str, limits: Mapping[str, RateLimitItem], on_error: Callable[[], None]) -> "Shared":
+    from mooring.web.shared_windows import Shared  # six megabytes that only who shares has to pay
+
+    return Shared(store, limits, on_error)
 
 
 def shortened(client: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 from starlette.types import Scope
 
@@ -10,26 +11,39 @@ Network = IPv4Network | IPv6Network
 
 MOST_HOPS = 32  # read from the right; who is further away than this is not looked for
 MOST_KEPT = 10_000
+MOST_WORDS = 200  # bytes of headers whose meaning is remembered; what is longer is read every time
 
 
 class Proxies:
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
         self._known: dict[str, bool] = {}
+        self._read: dict[tuple[bytes, bytes, bytes], tuple[str | None, str | None]] = {}
 
     def see_through(self, scope: Scope) -> None:
         """Corrects who the client is and how it came, where the peer is one of ours."""
         peer = scope.get("client")
         if peer is None or not self._is_ours(peer[0]):
             return
-        forwarded_for, forwarded, proto = (_values(scope, name) for name in _NAMES)
+        headers = _said(scope)
+        known = self._read.get(headers)
+        if known is None:
+            known = self._understood(*headers)
+            if sum(map(len, headers)) <= MOST_WORDS:
+                _make_room(self._read)
+                self._read[headers] = known
+        client, scheme = known
+        if client is not None:
+            scope["client"] = (client, 0)
+        if scheme is not None:
+            scope["scheme"] = scheme
+
+    def _understood(self, forwarded_for: bytes, forwarded: bytes, proto: bytes) -> tuple[str | None, str | None]:
         claims = [self._client(_backwards(forwarded_for)), self._client(_fors(forwarded))]
         said = {claim for claim in claims if claim is not None}
-        if len(said) == 1:  # two that differ: one of them the proxy let through unseen
-            scope["client"] = (said.pop(), 0)
+        client = said.pop() if len(said) == 1 else None  # two that differ: one the proxy let through unseen
         scheme = next(_backwards(proto), b"") or next(_named(forwarded, b"proto"), b"")
-        if scheme.lower() in (b"http", b"https"):
-            scope["scheme"] = scheme.lower().decode()
+        return client, scheme.lower().decode() if scheme.lower() in (b"http", b"https") else None
 
     def _client(self, hops: Iterator[bytes]) -> str | None:
         """The nearest that is none of ours; of ours only, the furthest. What can't be read ends the way: behind it
@@ -47,20 +61,29 @@ class Proxies:
     def _is_ours(self, address: str) -> bool:
         known = self._known.get(address)
         if known is None:
-            if len(self._known) >= MOST_KEPT:
-                self._known.clear()
+            _make_room(self._known)
             parsed = _address(address.encode(errors="replace"))
             known = parsed is not None and any(parsed in one for one in self._trusted)
             self._known[address] = known
         return known
 
 
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= MOST_KEPT:
+        kept.clear()
+
+
 _NAMES = (b"x-forwarded-for", b"forwarded", b"x-forwarded-proto")
 
 
-def _values(scope: Scope, name: bytes) -> bytes:
-    """All headers of this name are one list."""
-    return b",".join(value for header, value in scope["headers"] if header == name)
+def _said(scope: Scope) -> tuple[bytes, bytes, bytes]:
+    """Of each name all headers, which are one list."""
+    said: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _NAMES:
+            said[name] = said[name] + b"," + value if name in said else value
+    forwarded_for, forwarded, proto = (said.get(name, b"") for name in _NAMES)
+    return forwarded_for, forwarded, proto
 
 
 def _backwards(values: bytes) -> Iterator[bytes]:
