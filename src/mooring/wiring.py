@@ -26,9 +26,12 @@ from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
 from mooring.db.pool import Database, open_database
+from mooring.delivery.cdn.choice import signer_of
+from mooring.delivery.service import Delivery
 from mooring.errors import DatabaseUnavailable, SetupProblem
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
+from mooring.library.images import Images
 from mooring.library.photos import Photos
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
@@ -62,6 +65,8 @@ class House:
     albums: Albums
     photos: Photos
     direct_photos: DirectPhotos
+    images: Images
+    delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
     doors: str = field(default="starting")
@@ -142,7 +147,8 @@ def _house(
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings))
-    photos = Photos(uploads, photo(settings.photo_max_bytes), metrics)
+    delivery = _delivery(settings, uploads, metrics)
+    photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
@@ -165,9 +171,18 @@ def _house(
         albums=Albums(db, clock),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
+        images=Images(db),
+        delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
     )
+
+
+def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Delivery:
+    key = _shown(settings.cdn_key)
+    signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
+    files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
+    return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 
 def _terms(settings: Settings) -> Terms:

@@ -16,8 +16,12 @@ from prometheus_client import (
 )
 
 Result = Literal["success", "failure"]
+Access = Literal["authenticated", "shared"]
+Granted = Literal["success", "denied"]
 RESULTS: tuple[Result, ...] = ("success", "failure")
 
+ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOGIN_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
@@ -105,6 +109,30 @@ class Metrics:
             registry=registry,
         )
 
+        # ── images ──
+        access = ["access_type", "result"]
+        self.image_accesses = Counter("photo_api_image_access_total", "Images asked for", access, registry=registry)
+        self.image_access_seconds = Histogram(
+            "photo_api_image_access_duration_seconds",
+            "Time until the redirect, or the first bytes",
+            access,
+            buckets=ACCESS_BUCKETS,
+            registry=registry,
+        )
+        self._by_access: dict[tuple[Access, Granted], tuple[Counter, Histogram]] = {}
+
+        # ── what others do for us ──
+        self.external_seconds = Histogram(
+            "photo_api_external_request_duration_seconds",
+            "Time that another service took",
+            ["service"],
+            buckets=EXTERNAL_BUCKETS,
+            registry=registry,
+        )
+        self.external_errors = Counter(
+            "photo_api_external_request_errors_total", "Failures of other services", ["service"], registry=registry
+        )
+
         # Looking a child up by its labels costs more than counting: the hot ones are kept.
         self._presigned = {result: self.presigned.labels(result) for result in RESULTS}
         self._confirmed = {result: self.confirmed.labels(result) for result in RESULTS}
@@ -121,6 +149,15 @@ class Metrics:
             labels = (method, handler, str(status))
             known = (self.requests.labels(*labels), self.request_seconds.labels(*labels))
             self._by_request[method, handler, status] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    def image_access(self, access_type: Access, result: Granted, seconds: float) -> None:
+        known = self._by_access.get((access_type, result))
+        if known is None:
+            labels = (access_type, result)
+            known = (self.image_accesses.labels(*labels), self.image_access_seconds.labels(*labels))
+            self._by_access[access_type, result] = known
         known[0].inc()
         known[1].observe(seconds)
 

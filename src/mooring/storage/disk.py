@@ -1,7 +1,7 @@
 """Objects as files of this machine: the port, and the other end of the temporary URLs."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -96,6 +96,10 @@ class DiskStorage:
             content_type=terms.get("type", "application/octet-stream"),
         )
 
+    async def hold(self, key: str, *, etag: str) -> int:
+        """The open file of exactly these bytes, for the caller to close."""
+        return await off_loop(self._files.hold, key, etag=etag)
+
     # ── objects ──
 
     async def stat(self, key: str) -> Found | None:
@@ -104,7 +108,7 @@ class DiskStorage:
 
     async def read(
         self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         async for piece in each(self._files.read(key, start=start, end=end, etag=etag), 1):
             yield piece
 

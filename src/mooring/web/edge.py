@@ -59,7 +59,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = perf_counter()
+        began = scope["began"] = perf_counter()
         scope["headers_by_name"] = dict(scope["headers"])
         if self.proxies is not None:
             self.proxies.see_through(scope)
