@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import contenders
 import ledger
+import starting
 import statement
 from contenders import BATCH, query
 from database import Cluster
@@ -25,6 +26,7 @@ Theirs = TypeVar("Theirs")
 def measure(cluster: Cluster, *, rounds: int, seconds: int, rows: int) -> list[Line]:
     lines = _requests(cluster, rounds=rounds, seconds=seconds)
     lines += _presigning()
+    lines += starting.measure()
     lines += _ledger(cluster, rows)
     return lines
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph"]
+pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph", "servers.redis"]
 
 
 @pytest.hookimpl(wrapper=True)

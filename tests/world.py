@@ -10,11 +10,13 @@ from urllib.parse import unquote, urlsplit
 from mooring.clock import Clock
 from mooring.db.pool import Database
 from mooring.library.albums import Albums
+from mooring.library.direct_photos import DirectPhotos
 from mooring.library.photos import Photos, Ticket
 from mooring.observe.metrics import Metrics
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Found, Signed, Storage
 from mooring.uploads import queries
+from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo
 from mooring.uploads.lifecycle import Upload
 from mooring.uploads.quota import Plan
@@ -43,6 +45,7 @@ class World:
     uploads: Uploads
     albums: Albums
     photos: Photos
+    direct: DirectPhotos
     sweep: Sweep
     reconciliation: Reconciliation
 
@@ -57,13 +60,15 @@ class World:
         terms: Terms = TERMS,
     ) -> "World":
         uploads = Uploads(db, storage or disk, clock, terms)
+        photos = Photos(uploads, photo(1_000_000), Metrics())
         return cls(
             db=db,
             disk=disk,
             clock=clock,
             uploads=uploads,
             albums=Albums(db, clock),
-            photos=Photos(uploads, photo(1_000_000), Metrics()),
+            photos=photos,
+            direct=DirectPhotos(photos, DirectUploads(uploads)),
             sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),
             reconciliation=Reconciliation(uploads, timedelta(hours=1), timedelta(days=30)),
         )
@@ -92,17 +97,13 @@ class World:
     # ── what a client does ──
 
     async def issue(self, user_id: int, album_id: int, body: bytes = BODY, **claim: Any) -> Ticket:
-        claimed = Claim(
-            **{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim}
-        )
+        claimed = Claim(**{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim})
         return await self.photos.issue(claimed, user_id=user_id, album_id=album_id)
 
     async def put(self, put: Signed, body: bytes = BODY, content_type: str = "image/jpeg") -> Found:
         """The bytes at the URL, past HTTP but through the door that HTTP uses."""
         key, query = key_and_query(put.url)
-        return await self.disk.receive(
-            key, query, content_type=content_type, length=len(body), chunks=once(body)
-        )
+        return await self.disk.receive(key, query, content_type=content_type, length=len(body), chunks=once(body))
 
     async def arrived(self, user_id: int, album_id: int, body: bytes = BODY) -> Upload:
         ticket = await self.issue(user_id, album_id, body)

@@ -13,11 +13,13 @@ from mooring import __version__, clock
 from mooring.clock import Clock
 from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
-from mooring.settings import Settings
+from mooring.settings import Settings, networks_of
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, errors, images, operations, photos, storage, uploads
+from mooring.web import albums, auth, direct, errors, images, operations, photos, storage, uploads
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
+from mooring.web.limits import LimitsDoor
+from mooring.web.proxies import Proxies
 from mooring.wiring import House, open_house
 
 log = structlog.get_logger()
@@ -30,6 +32,7 @@ class Application(FastAPI):
     """FastAPI behind our own doors: what is hot never reaches it."""
 
     doors: ASGIApp
+    limits: LimitsDoor | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
@@ -48,6 +51,8 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
             except Exception as failure:
                 app.state.failure = failure  # for `serve`, which says it to a person
                 raise
+            if application.limits is not None:
+                closing.push_async_callback(application.limits.close)
             app.state.house = house
             app.state.disk = house.disk
             tasks = [asyncio.create_task(task) for task in _background(house)]
@@ -58,7 +63,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    app = Application(
+    app = application = Application(
         title="Mooring",
         version=__version__,
         description="Temporary upload URLs, and a ledger that knows what became of every one.",
@@ -66,7 +71,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, uploads, operations, storage):
+    for module in (auth, albums, photos, direct, uploads, operations, storage):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -75,20 +80,26 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
 
 
 def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
-    """From the outside in: name, limit and measure; CORS where a page asks; the hot routes; FastAPI."""
+    """From the outside in: name, limit and measure; CORS where a page asks; limits; the hot routes; FastAPI."""
+    inner: ASGIApp = HotDoor(super(Application, app).__call__, HOT)
+    if settings.rate_limits:
+        store = settings.rate_limit_store
+        url = store.get_secret_value() if store else None
+        inner = app.limits = LimitsDoor(inner, metrics, settings.rate_limit_items, url)
     cors = Cors(
-        HotDoor(super(Application, app).__call__, HOT),
+        inner,
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range"],
         max_age=3600,
     )
-    return Edge(cors, metrics, max_body=settings.max_body_bytes, streams=_is_file)
+    proxies = Proxies(networks_of(settings.trusted_proxies)) if settings.trusted_proxies else None
+    return Edge(cors, metrics, max_body=settings.max_body_bytes, streams=_is_file, proxies=proxies)
 
 
 def _is_file(path: str) -> bool:
-    return path.startswith("/storage/")
+    return path.startswith("/storage/") or path in ("/photos/", "/photos")
 
 
 def _background(house: House) -> list[Any]:

@@ -17,7 +17,6 @@ from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.observe.logs import configure_logs
-from mooring.server import serve as run_server
 from mooring.settings import Settings
 from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
@@ -75,8 +74,10 @@ def serve(
 
     Its database and files are in the data folder, unless MOORING_DATABASE_URL and MOORING_STORAGE say otherwise.
     """
+    from mooring import server  # no other command needs the web framework, which takes longer to load than they to run
+
     with explained():
-        run_server(_settings(data), host=host, port=port)
+        server.serve(_settings(data), host=host, port=port)
 
 
 @app.command()

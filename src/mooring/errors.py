@@ -15,9 +15,7 @@ class MooringError(Exception):
 
 
 class NotSignedIn(MooringError):
-    def __init__(
-        self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'."
-    ) -> None:
+    def __init__(self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'.") -> None:
         super().__init__(why)
 
 
@@ -46,6 +44,12 @@ class TooManyAttempts(MooringError):
         self.retry_after = retry_after
 
 
+class TooManyRequests(MooringError):
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many requests from your address. Try again in {retry_after} seconds.")
+        self.retry_after = retry_after
+
+
 class AdminsOnly(MooringError):
     def __init__(self) -> None:
         super().__init__("Only an administrator may do this.")
@@ -55,13 +59,16 @@ class AdminsOnly(MooringError):
 
 
 class FileTooLarge(MooringError):
-    def __init__(self, kind: str, size: int, limit: int) -> None:
-        super().__init__(f"A {kind} may have at most {limit} bytes; this one has {size}.")
+    def __init__(self, kind: str, size: int | None, limit: int) -> None:
+        """`size`: None where it was not read to its end."""
+        super().__init__(f"A {kind} may have at most {limit} bytes; this one has {size or 'more'}.")
 
 
 class TypeNotAllowed(MooringError):
-    def __init__(self, kind: str, content_type: str, allowed: Iterable[str]) -> None:
-        super().__init__(f"A {kind} can't be {content_type!r}. Allowed: {', '.join(sorted(allowed))}.")
+    def __init__(self, kind: str, content_type: str | None, allowed: Iterable[str]) -> None:
+        """`content_type`: None where the bytes themselves were looked at, and are nothing that is known here."""
+        what = f"A {kind} can't be {content_type!r}" if content_type else f"By its content this is no {kind}"
+        super().__init__(f"{what}. Allowed: {', '.join(sorted(allowed))}.")
 
 
 class AlbumNotFound(MooringError):
@@ -81,16 +88,12 @@ class UploadNotFound(MooringError):
 
 class QuotaExceeded(MooringError):
     def __init__(self) -> None:
-        super().__init__(
-            "This upload would exceed your plan's storage. Delete something, or ask for a larger plan."
-        )
+        super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")
 
 
 class TooManyInFlight(MooringError):
     def __init__(self) -> None:
-        super().__init__(
-            "Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse."
-        )
+        super().__init__("Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse.")
 
 
 class KeyReused(MooringError):

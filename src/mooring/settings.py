@@ -2,9 +2,11 @@
 
 import os
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
+import limits
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -19,15 +21,18 @@ def usual_data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "mooring"
 
 
+def networks_of(text: str | None) -> list[IPv4Network | IPv6Network]:
+    """Separated by commas; a single address is a network of one."""
+    return [ip_network(part.strip(), strict=False) for part in (text or "").split(",") if part.strip()]
+
+
 def _named(own: str, *others: str) -> AliasChoices:
     """Guide 003's names are honoured beside the MOORING_ ones."""
     return AliasChoices(f"MOORING_{own}", *others)
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True)
 
     # ── where things are ──
     data: Path = Field(
@@ -85,9 +90,7 @@ class Settings(BaseSettings):
     )
     access_token_seconds: Seconds = Field(900, description="Life of an access token")
     refresh_token_seconds: Seconds = Field(30 * 86400, description="Life of a refresh token")
-    auth_jwks_url: str | None = Field(
-        None, description="Trust the tokens of another issuer: address of its JWKS"
-    )
+    auth_jwks_url: str | None = Field(None, description="Trust the tokens of another issuer: address of its JWKS")
     auth_issuer: str | None = Field(None, description="The `iss` those tokens must carry")
     auth_audience: str | None = Field(None, description="The `aud` those tokens must carry")
 
@@ -104,9 +107,7 @@ class Settings(BaseSettings):
         5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
     )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
-    trash_days: int = Field(
-        30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long"
-    )
+    trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
 
     # ── delivery ──
     cdn: Literal["none", "nhn", "akamai", "cloudfront", "nginx"] = Field(
@@ -142,6 +143,22 @@ class Settings(BaseSettings):
         description="Questions the sweep asks storage at once",
     )
 
+    # ── who may ask how often, and who says where they are ──
+    rate_limits: bool = Field(True, description="`off` for a bench")
+    rate_limit_auth: str = Field("600/minute", description="Sign in, register, refresh, sign out")
+    rate_limit_issue: str = Field("120000/minute", description="Ask for upload URLs; a batch is one request")
+    rate_limit_confirm: str = Field("120000/minute", description="Confirm uploads; a batch is one request")
+    rate_limit_upload: str = Field("60000/minute", description="Send files through this server")
+    rate_limit_share: str = Field("30000/minute", description="Open share links and their images")
+    rate_limit_read: str = Field("120000/minute", description="Every other GET and HEAD")
+    rate_limit_write: str = Field("30000/minute", description="Every other request")
+    rate_limit_store: SecretStr | None = Field(
+        None, description="`redis://` address, where several processes count together"
+    )
+    trusted_proxies: str | None = Field(
+        None, description="Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed"
+    )
+
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
     drain_seconds: float = Field(
@@ -150,20 +167,50 @@ class Settings(BaseSettings):
         le=600,
         description="On SIGTERM, `/health` says 503 this long before the doors close, so that balancers look away",
     )
-    stop_seconds: int = Field(
-        30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish"
-    )
+    stop_seconds: int = Field(30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish")
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator(
+        "rate_limit_auth", "rate_limit_issue", "rate_limit_confirm", "rate_limit_upload", "rate_limit_share",
+        "rate_limit_read", "rate_limit_write",
+    )  # fmt: skip
+    @classmethod
+    def _is_a_limit(cls, value: str) -> str:
+        try:
+            several = len(limits.parse_many(value)) != 1
+        except ValueError:
+            raise ValueError("it reads like 600/minute, 20/second or 100 per 5 minutes") from None
+        if several:
+            raise ValueError("one limit, not several")
+        return value
+
+    @field_validator("rate_limit_store")
+    @classmethod
+    def _is_a_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("it reads like redis://:password@host:6379/0, or rediss:// with TLS")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str | None) -> str | None:
+        networks_of(value)
+        return value
+
+    @property
+    def rate_limit_items(self) -> dict[str, limits.RateLimitItem]:
+        """By the class of request."""
+        return {
+            name.removeprefix("rate_limit_"): limits.parse(getattr(self, name))
+            for name in type(self).model_fields
+            if name.startswith("rate_limit_") and name != "rate_limit_store"
+        }
 
     @property
     def is_embedded(self) -> bool:

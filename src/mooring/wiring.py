@@ -30,6 +30,7 @@ from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
 from mooring.errors import DatabaseUnavailable, SetupProblem
 from mooring.library.albums import Albums
+from mooring.library.direct_photos import DirectPhotos
 from mooring.library.images import Images
 from mooring.library.photos import Photos
 from mooring.observe.metrics import Metrics
@@ -38,6 +39,7 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
@@ -62,6 +64,7 @@ class House:
     uploads: Uploads
     albums: Albums
     photos: Photos
+    direct_photos: DirectPhotos
     images: Images
     delivery: Delivery
     reconciliation: Reconciliation
@@ -145,6 +148,7 @@ def _house(
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings))
     delivery = _delivery(settings, uploads, metrics)
+    photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
@@ -165,7 +169,8 @@ def _house(
         idempotency=idempotency,
         uploads=uploads,
         albums=Albums(db, clock),
-        photos=Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url),
+        photos=photos,
+        direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
         delivery=delivery,
         reconciliation=reconciliation,
@@ -204,8 +209,8 @@ def secret_of(settings: Settings) -> str:
         return secret
     if not settings.is_embedded:
         raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you, since every process must "
-            "have the same. "
+            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
+            "the same. "
             "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return _kept_secret(settings.data / "secret")
@@ -217,10 +222,15 @@ def _kept_secret(file: Path) -> str:
         made = file.with_name(f"{file.name}.{os.getpid()}")
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
             new.write(secrets.token_urlsafe(48))
+            new.flush()
+            os.fsync(new.fileno())
         with suppress(FileExistsError):
             os.link(made, file)
         made.unlink()
-    return file.read_text()
+    kept = file.read_text()
+    if len(kept) < SHORTEST_SECRET:
+        raise SetupProblem(f"The secret in {file} is damaged. Remove the file: everybody signs in again, old URLs end.")
+    return kept
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:

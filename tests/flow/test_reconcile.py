@@ -1,7 +1,9 @@
-from conftest import HeldClock
-from world import World, once
+from datetime import timedelta
 
+from conftest import HeldClock
 from mooring.storage.port import Listed
+from mooring.uploads import removals
+from world import World, once
 
 
 async def test_an_object_without_a_row_goes_to_the_trash_and_later_for_good(world: World, clock: HeldClock) -> None:
@@ -64,6 +66,18 @@ async def test_an_abandoned_multipart_is_aborted(world: World, clock: HeldClock)
     found = await world.reconciliation.run()
     assert found.multiparts == ["videos/x.mp4"]
     assert await world.disk.parts("videos/x.mp4", id_) is None
+
+
+async def test_a_multipart_of_ours_is_left_alone_until_its_removal_is_due(world: World, clock: HeldClock) -> None:
+    """A direct upload that takes long: storage has parts of it, and no row speaks of them yet."""
+    key = "photos/slow.jpg"
+    await removals.promise(world.db, key, due_at=clock() + timedelta(hours=24))
+    id_ = await world.disk.begin_multipart(key, content_type="image/jpeg")
+    clock.forward(hours=23)
+    assert (await world.reconciliation.run()).is_clean
+    assert await world.disk.parts(key, id_) == []
+    clock.forward(hours=2)
+    assert (await world.reconciliation.run()).multiparts == [key]
 
 
 async def test_killed_between_copy_and_delete_the_next_run_does_the_rest(world: World, clock: HeldClock) -> None:

@@ -26,6 +26,11 @@ OF_THE_GUIDES: Mapping[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
     "photo_api_app_info": (Gauge, ("node", "app", "version", "environment")),
     "http_requests_total": (Counter, REQUEST),
     "http_request_duration_seconds": (Histogram, REQUEST),
+    "photo_api_login_duration_seconds": (Histogram, ("result",)),
+    "photo_api_active_sessions": (Gauge, ()),
+    "photo_api_rate_limit_requests_total": (Counter, ("endpoint", "status")),
+    "photo_api_rate_limit_hits_total": (Counter, ("endpoint", "client_id")),
+    "photo_api_rate_limit_store_errors_total": (Counter, ()),  # ours: what the guides' own can't say
     "photo_api_exceptions_total": (Counter, ()),
     "photo_api_db_errors_total": (Counter, ()),
     "photo_api_presigned_url_generation_total": (Counter, ("result",)),

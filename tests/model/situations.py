@@ -80,6 +80,13 @@ async def other_bytes_came(scene: Scene) -> Known:
     return it
 
 
+async def deleted(scene: Scene) -> Known:
+    """But its URL still works."""
+    it = await arrived(scene)
+    await scene.delete(scene.world, it)
+    return it
+
+
 async def deleted_long_ago_and_there_again(scene: Scene) -> Known:
     it = await arrived(scene)
     await scene.delete(scene.world, it)

@@ -21,6 +21,7 @@ from .situations import (
     came,
     came_and_lapsed,
     came_and_overdue,
+    deleted,
     deleted_long_ago_and_there_again,
     lapsed,
     on_its_way_and_lapsed,
@@ -64,6 +65,7 @@ CASES: list[tuple[Situation, list[Deed]]] = [
     (other_bytes_came, [S.confirm, S.delete]),
     (other_bytes_came, [S.confirm, right_bytes_replace_the_wrong_and_are_confirmed]),
     (arrived_long_ago, [S.delete, S.reconcile]),
+    (deleted, [S.put, S.sweep]),
     (deleted_long_ago_and_there_again, [S.sweep, S.reconcile]),
     (stray, [S.reconcile, S.reconcile]),
 ]

@@ -94,6 +94,11 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> Non
         ("BATCH_INTERVAL_MS", "soon"),
         ("MOORING_LOG_LEVEL", "loud"),
         ("MOORING_SWEEP", "perhaps"),
+        ("MOORING_RATE_LIMITS", "some"),
+        ("MOORING_RATE_LIMIT_AUTH", "often"),
+        ("MOORING_RATE_LIMIT_ISSUE", "10/minute;100/hour"),
+        ("MOORING_RATE_LIMIT_STORE", "memcached://127.0.0.1"),
+        ("MOORING_TRUSTED_PROXIES", "10.0.0.0/8,my-proxy"),
     ],
 )
 def test_a_value_that_makes_no_sense_stops_us(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -53,7 +53,7 @@ async def test_another_method_is_405_and_told_which(client: httpx.AsyncClient) -
         ("PUT", "/albums", {"GET", "POST"}),
         ("GET", "/photos/presigned-url/batch", {"POST"}),
         ("PUT", "/photos/confirm", {"POST"}),
-        ("PUT", "/photos/1", {"GET", "DELETE"}),
+        ("PUT", "/photos/1", {"GET", "PATCH", "DELETE"}),
         ("POST", "/metrics", {"GET"}),
         ("BREW", "/health", {"GET"}),
     ):

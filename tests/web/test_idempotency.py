@@ -150,3 +150,15 @@ async def test_a_key_of_any_bytes_is_only_a_name(signed_in: httpx.AsyncClient) -
         ]
         assert answers[0].status_code == 201
         assert answers[0].content == answers[1].content
+
+
+async def test_a_batch_of_confirms_is_remembered_once_all_of_it_came_true(signed_in: httpx.AsyncClient) -> None:
+    first, second = await issue(signed_in), await issue(signed_in)
+    await put(signed_in, first)
+    batch = {"photo_ids": [first["photo_id"], second["photo_id"]]}
+    answer = await call(signed_in, "/photos/confirm/batch", batch)
+    assert [bool(one["error"]) for one in answer.json()["results"]] == [False, True]
+    await put(signed_in, second)
+    answer = await call(signed_in, "/photos/confirm/batch", batch)
+    assert [one["error"] for one in answer.json()["results"]] == [None, None]
+    assert (await call(signed_in, "/photos/confirm/batch", batch)).content == answer.content

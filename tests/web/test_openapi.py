@@ -42,7 +42,12 @@ CHECKS = [
 ]
 EXAMPLES = 20  # of each operation and mode
 Known = dict[str, int] | None
-KNOWN = {"get": 1, "post": 4, "delete": 5}  # made-up ids seldom are anybody's: one that arrived, and two that wait
+KNOWN = {
+    "get": 1,
+    "post": 4,
+    "patch": 1,
+    "delete": 5,
+}  # made-up ids seldom are anybody's: one that arrived, and two that wait
 
 
 @pytest.fixture(autouse=True)

@@ -278,3 +278,8 @@ async def test_no_line_holds_a_secret(client: httpx.AsyncClient, app: FastAPI, l
     assert [secret for secret in secrets if secret in written] == []
     assert "Traceback" in written, "those who run the house are told in full"
     assert all({"event", "level", "at"} <= set(line) for line in await lines(log))
+
+
+async def test_a_balancer_may_ask_for_health_by_head(client: httpx.AsyncClient) -> None:
+    answer = await client.head("/health")
+    assert (answer.status_code, answer.content) == (200, b"")

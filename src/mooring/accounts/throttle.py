@@ -39,7 +39,7 @@ class LoginThrottle:
         MovingWindowRateLimiter(self.kept).clear(limit, *key)
 
     def _limits(self, email: str, address: str) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
-        network = _network(address)
+        network = network_of(address)
         return [
             (self.of_email_here, ("email", email.lower(), network)),
             (self.of_address, ("address", network)),
@@ -53,7 +53,7 @@ class LoginThrottle:
             del self.kept.events[key]
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
     """An IPv6 client owns at least a /64: counted singly, its addresses never run out."""
     try:
         parsed = ip_address(address)

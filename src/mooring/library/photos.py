@@ -1,11 +1,11 @@
 """Photos: issued into an album, confirmed, shown to their owner."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -35,8 +35,7 @@ ISSUE_PHOTOS = issuing(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """What a client needs to upload."""
 
     photo_id: int
@@ -171,6 +170,25 @@ class Photos:
             sorted(STORED),
         )
         return [_photo_of(row) for row in rows]
+
+    async def edit(self, photo_id: int, *, user_id: int, changes: Mapping[str, str | None]) -> Photo:
+        """`changes`: `title`, `description` or both; None clears, what is not named stays."""
+        rows = await self.uploads.db.fetch(
+            f"""UPDATE photos p
+                SET title = CASE WHEN $3 THEN $4 ELSE p.title END,
+                    description = CASE WHEN $5 THEN $6 ELSE p.description END
+                FROM uploads u WHERE u.id = p.id AND p.id = $1 AND u.uploader_id = $2
+                RETURNING {COLUMNS}, p.title, p.description""",
+            photo_id,
+            user_id,
+            "title" in changes,
+            changes.get("title"),
+            "description" in changes,
+            changes.get("description"),
+        )
+        if not rows:
+            raise PhotoNotFound(photo_id)
+        return _photo_of(rows[0])
 
     async def delete(self, photo_id: int, *, user_id: int) -> None:
         await self.get(photo_id, user_id=user_id)

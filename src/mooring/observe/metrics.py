@@ -1,6 +1,9 @@
 """What is counted, under the guides' names, with their labels and buckets. One registry per house."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Literal
 
 from prometheus_client import (
@@ -20,7 +23,10 @@ RESULTS: tuple[Result, ...] = ("success", "failure")
 ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LOGIN_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
+
+MOST_CLIENTS = 100  # that a metric names
 
 
 class Metrics:
@@ -48,6 +54,34 @@ class Metrics:
         )
         self._by_request: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
+        self.login_seconds = Histogram(
+            "photo_api_login_duration_seconds",
+            "Time to answer a login",
+            ["result"],
+            buckets=LOGIN_BUCKETS,
+            registry=registry,
+        )
+        self.active_sessions = Gauge(
+            "photo_api_active_sessions", "Requests under way of somebody signed in", registry=registry
+        )
+        self.signed_in = 0  # a plain number, read when somebody asks: locks on the hot path cost more than counting
+        self.active_sessions.set_function(lambda: self.signed_in)
+
+        # ── limits ──
+        self.rate_limit_requests = Counter(
+            "photo_api_rate_limit_requests_total",
+            "Requests held against a limit",
+            ["endpoint", "status"],
+            registry=registry,
+        )
+        self.rate_limit_hits = Counter(
+            "photo_api_rate_limit_hits_total", "Requests refused", ["endpoint", "client_id"], registry=registry
+        )
+        self.rate_limit_store_errors = Counter(
+            "photo_api_rate_limit_store_errors_total", "Times the shared store of limits was away", registry=registry
+        )
+        self._limited_clients: set[str] = set()
+
         # ── trouble ──
         self.exceptions = Counter("photo_api_exceptions_total", "Exceptions nobody expected", registry=registry)
         self.db_errors = Counter(
@@ -64,7 +98,7 @@ class Metrics:
         )
         self.file_size = Histogram(
             "photo_api_photo_upload_file_size_bytes",
-            "Sizes of the files that URLs were issued for",
+            "Sizes of the files that URLs were issued for, or that came directly",
             ["upload_method"],
             buckets=FILE_SIZE_BUCKETS,
             registry=registry,
@@ -136,6 +170,31 @@ class Metrics:
     def confirm(self, result: Result) -> None:
         self._confirmed[result].inc()
         self._presigned_upload[result].inc()
+
+    def direct(self, result: Result, file_size: int | None = None) -> None:
+        self.uploaded.labels("direct", result).inc()
+        if file_size is not None:
+            self.file_size.labels("direct").observe(file_size)
+
+    @contextmanager
+    def login(self) -> Iterator[None]:
+        """Times one, and how it ended."""
+        began = perf_counter()
+        result: Result = "failure"
+        try:
+            yield
+            result = "success"
+        finally:
+            self.login_seconds.labels(result).observe(perf_counter() - began)
+
+    def rate_limited(self, endpoint: str, client_id: str) -> None:
+        """The first clients by name; in an attack from everywhere the rest are `other`."""
+        if client_id not in self._limited_clients:
+            if len(self._limited_clients) >= MOST_CLIENTS:
+                client_id = "other"
+            self._limited_clients.add(client_id)
+        self.rate_limit_hits.labels(endpoint, client_id).inc()
+        self.rate_limit_requests.labels(endpoint, "blocked").inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -1,6 +1,6 @@
 """Signatures of S3's version 4, in the URL. Every request is signed so, ours as well as those of clients.
 
-By hand, and defended in `docs/decisions/0003-s3-calls.md`: what is the same for a whole second is made once a second."""
+By hand (`docs/decisions/0003-s3-calls.md` says why): what is the same for a whole second is made once a second."""
 
 import hmac
 import re

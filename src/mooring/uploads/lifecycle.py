@@ -1,10 +1,9 @@
 """What an upload can be, what may become of it, and the one statement that writes it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from mooring.db.pool import Executor
 
@@ -51,8 +50,9 @@ def sources(to: State) -> list[State]:
     return [state for state, targets in MOVES.items() if to in targets]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
+    """A row. As a tuple it is made in half the time of a frozen dataclass, and every confirm makes two."""
+
     id: int
     kind: str
     state: State
@@ -81,13 +81,12 @@ def upload_of(row: Sequence[Any]) -> Upload:
     return Upload(id_, kind, State(state), *others)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     upload_id: int
     trigger: Trigger
     etag: str | None = None
     error: str | None = None
-    detail: Mapping[str, Any] | None = field(default=None, hash=False)
+    detail: Mapping[str, Any] | None = None
 
 
 # The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of

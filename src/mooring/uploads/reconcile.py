@@ -76,9 +76,7 @@ class Reconciliation:
 
     async def _rows(self, found: Found, at: datetime, dry_run: bool) -> None:
         after = 0
-        while page := await queries.stored(
-            self.uploads.db, after=after, arrived_before=at - self.grace, limit=PAGE
-        ):
+        while page := await queries.stored(self.uploads.db, after=after, arrived_before=at - self.grace, limit=PAGE):
             after = page[-1].id
             found.checked_uploads += len(page)
             for upload in page:
@@ -101,7 +99,7 @@ class Reconciliation:
         log.error("object_missing", upload_id=upload.id, user_id=upload.uploader_id)
 
     async def _multipart(self, multipart: OpenMultipart, found: Found, at: datetime, dry_run: bool) -> None:
-        if multipart.begun_at >= at - self.grace or await _awaited(self.uploads.db, multipart):
+        if multipart.begun_at >= at - self.grace or await _awaited(self.uploads.db, multipart, at):
             return
         found.multiparts.append(multipart.key)
         if not dry_run:
@@ -146,13 +144,16 @@ UNION ALL SELECT object_key FROM removals WHERE object_key = ANY ($2::text[])"""
     return {row[0] for row in rows}
 
 
-async def _awaited(tx: Executor, multipart: OpenMultipart) -> bool:
+async def _awaited(tx: Executor, multipart: OpenMultipart, at: datetime) -> bool:
+    """By an upload's client; or, until its removal is due, it is one that comes through us and is still on its way."""
     rows = await tx.fetch(
-        """SELECT 1 FROM uploads
-           WHERE object_key = $1 AND multipart_id = $2 AND uuid = $3 AND processing_status = 'PENDING'""",
+        """
+SELECT 1 FROM uploads WHERE object_key = $1 AND multipart_id = $2 AND uuid = $3 AND processing_status = 'PENDING'
+UNION ALL SELECT 1 FROM removals WHERE object_key = $1 AND multipart_id IS NULL AND due_at > $4""",
         multipart.key,
         multipart.multipart_id,
         queries.uuid_in(multipart.key),
+        at,
     )
     return bool(rows)
 

@@ -38,3 +38,22 @@ UPDATE removals SET due_at = until WHERE object_key = ANY ($1::text[]) AND until
         object_keys,
         at,
     )
+
+
+async def promise(tx: Executor, object_key: str, *, due_at: datetime) -> None:
+    """On record before there is an object: whoever makes it takes it back, or it goes."""
+    await tx.fetch("INSERT INTO removals (object_key, due_at, until) VALUES ($1, $2, $2)", object_key, due_at)
+
+
+async def take_back(tx: Executor, object_key: str, *, due_at: datetime) -> bool:
+    """Whether the promise was still as it was made: a sweep that has begun to keep it has changed when it is due."""
+    rows = await tx.fetch("DELETE FROM removals WHERE object_key = $1 AND due_at = $2 RETURNING 1", object_key, due_at)
+    return bool(rows)
+
+
+async def hasten(tx: Executor, object_key: str, *, at: datetime, until: datetime) -> bool:
+    """Due now. False where the promise was taken back."""
+    rows = await tx.fetch(
+        "UPDATE removals SET due_at = $2, until = $3 WHERE object_key = $1 RETURNING 1", object_key, at, until
+    )
+    return bool(rows)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -43,8 +44,7 @@ class Terms:
     look_before: timedelta = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a client says it will upload."""
 
     filename: str
@@ -91,9 +91,7 @@ class Uploads:
 
     async def issue(self, tx: Executor, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """All of one user's, or none of them."""
-        return await queries.issue(
-            tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before
-        )
+        return await queries.issue(tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before)
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """For asks that came independently: where several of one user do not fit together, each gets its own try, since
@@ -149,7 +147,8 @@ class Uploads:
         arrived = await self._arriving.ask(Move(upload.id, trigger, etag=found.etag))
         if arrived is None:
             return await self._settled_by_another(upload.id)
-        log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
+        if trigger is not Trigger.CLIENT:  # a client's confirm has a line of its own
+            log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
         return arrived
 
     async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> bool:
@@ -186,9 +185,13 @@ class Uploads:
         first: dict[int, Move] = {}
         for move in asked:
             first.setdefault(move.upload_id, move)
-        moved = await advance(self.db, State.UPLOADED, list(first.values()), what="arrived", at=self.clock())
+        moved = await self.mark_arrived(self.db, list(first.values()))
         by_id = {upload.id: upload for upload in moved}
         return [by_id.get(move.upload_id) if first[move.upload_id] is move else None for move in asked]
+
+    async def mark_arrived(self, tx: Executor, moves: Sequence[Move]) -> list[Upload]:
+        """The bytes were seen. Every arrival passes here, whoever knocked."""
+        return await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock())
 
     # ── look and renew ──
 

@@ -116,7 +116,9 @@ async def register(request: Request, asked: Registration) -> UserOut:
 async def login(request: Request, asked: Annotated[Credentials, Depends(credentials)]) -> TokensOut:
     """Takes JSON, or OAuth2's password form."""
     address = request.client.host if request.client else "unknown"
-    tokens = await request.app.state.house.accounts.sign_in(asked.email, asked.password, address)
+    house = request.app.state.house
+    with house.metrics.login():
+        tokens = await house.accounts.sign_in(asked.email, asked.password, address)
     return TokensOut.model_validate(tokens)
 
 

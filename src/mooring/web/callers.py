@@ -16,9 +16,12 @@ _documented = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
 
 
 async def signed_in(request: Request) -> Caller:
-    callers: Callers = request.app.state.house.callers
+    house = request.app.state.house
+    callers: Callers = house.callers
     token = _bearer(request.scope)
     caller = callers.recall(token) or await callers.admit(token)
+    if "user_id" not in request.scope:
+        house.metrics.signed_in += 1  # until the edge sees the request end
     request.scope["user_id"] = caller.user_id  # for the log
     return caller
 

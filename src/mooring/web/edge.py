@@ -1,4 +1,5 @@
-"""What every request passes: a name for it, a limit to its body, its line in the metrics; CORS where a page asks."""
+"""What every request passes: who calls, a name for it, a limit to its body, its line in the metrics; CORS where a page
+asks."""
 
 import re
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mooring.observe.logs import request_id
 from mooring.observe.metrics import Metrics
+from mooring.web.proxies import Proxies
 
 SANE_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -37,11 +39,19 @@ class Cors(CORSMiddleware):
 
 
 class Edge:
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_body: int, streams: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        max_body: int,
+        streams: Callable[[str], bool],
+        proxies: Proxies | None = None,
+    ) -> None:
         self.app = app
         self.metrics = metrics
         self.max_body = max_body
         self.streams = streams  # paths whose body is a file, with limits of their own
+        self.proxies = proxies
         self._prefix = token_hex(6)
         self._numbers = count(1)
 
@@ -51,6 +61,8 @@ class Edge:
             return
         began = scope["began"] = perf_counter()
         scope["headers_by_name"] = dict(scope["headers"])
+        if self.proxies is not None:
+            self.proxies.see_through(scope)
         name = self._name(scope)
         request_id.set(name)
         status = 500
@@ -65,6 +77,8 @@ class Edge:
         try:
             await self.app(scope, self._bounded(scope, receive), sending)
         finally:
+            if "user_id" in scope:
+                self.metrics.signed_in -= 1
             route = scope.get("route")
             handler = getattr(route, "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "OTHER"

@@ -27,6 +27,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.EmailTaken: (409, "EMAIL_TAKEN"),
     errors.NotAcceptable: (422, "VALIDATION_FAILED"),
     errors.TooManyAttempts: (429, "TOO_MANY_ATTEMPTS"),
+    errors.TooManyRequests: (429, "TOO_MANY_REQUESTS"),
     errors.FileTooLarge: (413, "FILE_TOO_LARGE"),
     errors.TypeNotAllowed: (400, "TYPE_NOT_ALLOWED"),
     errors.AlbumNotFound: (404, "ALBUM_NOT_FOUND"),
@@ -132,7 +133,7 @@ async def _expected(request: Request, failure: Exception) -> JSONResponse:
     headers = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(failure, errors.TooManyAttempts):
+    if isinstance(failure, errors.TooManyAttempts | errors.TooManyRequests):
         headers["Retry-After"] = str(failure.retry_after)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("leaning_on_nothing", code=code, why=getattr(failure, "what", ""), path=request.url.path)

@@ -1,8 +1,9 @@
 """The header `Idempotency-Key`, on every call that issues, confirms or creates."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Header
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from mooring.errors import KeyNotUsable
 from mooring.web.edge import header
 from mooring.web.shapes import Ready, reply
 
+Shown = TypeVar("Shown", bound=BaseModel)
+
 # Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request, and judges it.
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", json_schema_extra={"minLength": 1, "maxLength": 255})
@@ -28,9 +31,11 @@ async def create_once(
     create: Callable[[Executor | None], Awaitable[BaseModel]],
     *,
     status: int = 200,
+    content: bytes | None = None,
 ) -> Response:
-    """`create` gets the transaction that the key is recorded in, or None where there is no key."""
-    key = await _key_of(request, caller)
+    """`create` gets the transaction that the key is recorded in, or None where there is no key. `content`: what was
+    sent, where the body itself is no longer there."""
+    key = await _key_of(request, caller, content)
     if key is None:
         return reply(await create(None), status)
 
@@ -41,24 +46,32 @@ async def create_once(
     return _response(answer)
 
 
-async def answer_once(request: Request, caller: Caller, act: Callable[[], Awaitable[BaseModel]]) -> Response:
+async def answer_once(
+    request: Request,
+    caller: Caller,
+    act: Callable[[], Awaitable[Shown]],
+    is_final: Callable[[Shown], bool] = lambda _: True,
+) -> Response:
+    """Only an answer that is final is kept for the key."""
     key = await _key_of(request, caller)
     if key is None:
         return reply(await act())
 
     async def kept() -> Answer:
-        return _answer(await act(), 200)
+        shown = await act()
+        return replace(_answer(shown, 200), is_final=is_final(shown))
 
     return _response(await request.app.state.house.idempotency.answer_once(key, kept))
 
 
-async def _key_of(request: Request, caller: Caller) -> Key | None:
+async def _key_of(request: Request, caller: Caller, content: bytes | None = None) -> Key | None:
     given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
     if not 1 <= len(given) <= 255:
         raise KeyNotUsable
-    what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + await request.body()
+    content = await request.body() if content is None else content
+    what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + content
     return Key(caller.user_id, given.decode("latin-1"), sha256(what).digest())
 
 

@@ -22,6 +22,11 @@ from mooring.web.shapes import BIGGEST, Asked, Cursor, Id, Limit, Moment, PathId
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
 
+PhotoTitle = Annotated[
+    str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")
+]
+PhotoDescription = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
+
 
 class NewFile(Asked):
     filename: Text
@@ -98,6 +103,13 @@ class PhotoOut(BaseModel):
     issued_at: datetime
     expires_at: datetime
     completed_at: datetime | None
+
+
+class PhotoChanges(Asked):
+    """What is not sent stays as it is; null clears."""
+
+    title: PhotoTitle | None = None
+    description: PhotoDescription | None = None
 
 
 class PhotoPage(BaseModel):
@@ -180,9 +192,10 @@ async def confirm_photos(request: Request) -> Response:
         results = [_result(id_, one, photos) for id_, one in zip(asked.photo_ids, found, strict=True)]
         return ConfirmResults.model_construct(results=results)
 
-    return await answer_once(request, caller, confirm)
+    return await answer_once(request, caller, confirm, lambda answer: not any(one.error for one in answer.results))
 
 
+@router.get("/", include_in_schema=False)
 @router.get("")
 async def list_photos(request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None) -> PhotoPage:
     """The caller's photos that arrived, newest first."""
@@ -214,6 +227,14 @@ async def upload_tracking(
 async def get_photo(request: Request, photo_id: PathId, caller: SignedIn) -> PhotoOut:
     photos = request.app.state.house.photos
     return _shown(await photos.get(photo_id, user_id=caller.user_id), photos)
+
+
+@router.patch("/{photo_id}")
+async def edit_photo(request: Request, photo_id: PathId, changes: PhotoChanges, caller: SignedIn) -> PhotoOut:
+    """Title and description: null clears, what is not sent stays."""
+    photos = request.app.state.house.photos
+    asked = changes.model_dump(exclude_unset=True)
+    return _shown(await photos.edit(photo_id, user_id=caller.user_id, changes=asked), photos)
 
 
 @router.delete("/{photo_id}", status_code=204)

@@ -1,0 +1,101 @@
+"""Rate limits: so many requests of one class from one address within a time; one more is 429 with `Retry-After`.
+
+By address, not by user: the door stands before anybody is known; what a user may store is bounded by a quota."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from limits import RateLimitItem
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mooring.accounts.throttle import network_of
+from mooring.errors import TooManyRequests
+from mooring.observe.metrics import Metrics
+from mooring.web.errors import answer_to
+from mooring.web.windows import Here
+
+if TYPE_CHECKING:
+    from mooring.web.shared_windows import Shared
+
+READ, WRITE, AUTH, ISSUE, CONFIRM, UPLOAD, SHARE = "read", "write", "auth", "issue", "confirm", "upload", "share"
+CLASSES = (AUTH, ISSUE, CONFIRM, UPLOAD, SHARE, READ, WRITE)
+
+# The addresses most is asked of; None is never limited.
+KNOWN: Mapping[str, str | None] = {
+    "/photos/presigned-url": ISSUE,
+    "/photos/presigned-url/batch": ISSUE,
+    "/photos/confirm": CONFIRM,
+    "/photos/confirm/batch": CONFIRM,
+    "/health": None,
+    "/health/live": None,
+    "/metrics": None,
+}
+READING = ("GET", "HEAD", "OPTIONS")
+FILES = ("/photos", "/photos/")
+MOST_KEPT = 50_000
+
+
+def class_of(method: str, path: str) -> str | None:
+    if path in KNOWN:
+        return KNOWN[path]
+    if path.startswith("/share/"):
+        return SHARE
+    if method in READING:
+        return READ
+    if path.startswith("/auth/"):
+        return AUTH
+    if path in FILES or path.startswith("/storage/"):
+        return UPLOAD
+    return WRITE
+
+
+class LimitsDoor:
+    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Mapping[str, RateLimitItem], store: str | None) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.here = Here(limits)
+        self.shared = _shared(store, limits, metrics.rate_limit_store_errors.inc) if store else None
+        self._clients: dict[str, str] = {}
+        self._allowed = {name: metrics.rate_limit_requests.labels(name, "allowed") for name in CLASSES}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = class_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if name is None:
+            await self.app(scope, receive, send)
+            return
+        address = scope["client"][0] if scope.get("client") else "unknown"
+        client = self._clients.get(address) or self._client(address)
+        wait = self.here.hit(name, client) if self.shared is None else await self.shared.hit(name, client)
+        if wait:
+            self.metrics.rate_limited(name, shortened(client))
+            response = await answer_to(Request(scope, receive), TooManyRequests(wait))
+            await response(scope, receive, send)
+            return
+        self._allowed[name].inc()
+        await self.app(scope, receive, send)
+
+    async def close(self) -> None:
+        if self.shared is not None:
+            await self.shared.close()
+
+    def _client(self, address: str) -> str:
+        if len(self._clients) >= MOST_KEPT:
+            self._clients.clear()
+        self._clients[address] = network_of(address)
+        return self._clients[address]
+
+
+def _shared(store: str, limits: Mapping[str, RateLimitItem], on_error: Callable[[], None]) -> "Shared":
+    from mooring.web.shared_windows import Shared  # six megabytes that only who shares has to pay
+
+    return Shared(store, limits, on_error)
+
+
+def shortened(client: str) -> str:
+    """For a metric: whose network, not whose address. 203.0.113.9 → 203.0.113.x, 2001:db8:1:2:: → 2001:db8:1::x"""
+    if ":" in client:
+        groups = client.partition("::")[0].split(":")
+        return ":".join(groups[:3]) + "::x"
+    network, dot, _ = client.rpartition(".")
+    return f"{network}.x" if dot else client

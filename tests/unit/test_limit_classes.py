@@ -1,0 +1,51 @@
+import pytest
+
+from mooring.web.limits import CLASSES, class_of, shortened
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [
+        ("POST", "/photos/presigned-url", "issue"),
+        ("POST", "/photos/presigned-url/batch", "issue"),
+        ("POST", "/photos/confirm", "confirm"),
+        ("POST", "/photos/confirm/batch", "confirm"),
+        ("POST", "/photos/", "upload"),
+        ("POST", "/photos", "upload"),
+        ("PUT", "/storage/photos/x.jpg", "upload"),
+        ("GET", "/storage/photos/x.jpg", "read"),
+        ("GET", "/photos", "read"),
+        ("HEAD", "/photos/1/image", "read"),
+        ("PATCH", "/photos/1", "write"),
+        ("POST", "/albums", "write"),
+        ("DELETE", "/albums/1", "write"),
+        ("POST", "/auth/login", "auth"),
+        ("POST", "/auth/register", "auth"),
+        ("GET", "/auth/me", "read"),
+        ("GET", "/share/abc", "share"),
+        ("POST", "/share/abc", "share"),
+        ("GET", "/share/abc/photos/1/image", "share"),
+        ("GET", "/nothing", "read"),
+        ("BREW", "/nothing", "write"),
+        ("GET", "/health", None),
+        ("GET", "/health/live", None),
+        ("GET", "/metrics", None),
+    ],
+)
+def test_each_request_has_one_class(method: str, path: str, expected: str | None) -> None:
+    assert class_of(method, path) == expected
+    assert expected is None or expected in CLASSES
+
+
+@pytest.mark.parametrize(
+    ("client", "shown"),
+    [
+        ("203.0.113.9", "203.0.113.x"),
+        ("2001:db8:1:2::", "2001:db8:1::x"),
+        ("2001:db8::", "2001:db8::x"),
+        ("::", "::x"),
+        ("unknown", "unknown"),
+    ],
+)
+def test_a_metric_names_the_network_and_not_the_client(client: str, shown: str) -> None:
+    assert shortened(client) == shown
