@@ -26,11 +26,10 @@ class LoginThrottle:
         window = MovingWindowRateLimiter(self.kept)
         for limit, key in self._limits(email, address):
             if not window.test(limit, *key):
-                reset_at = window.get_window_stats(limit, *key).reset_time
-                raise TooManyAttempts(max(1, math.ceil(reset_at - time.time())))
+                raise TooManyAttempts(seconds_to_wait(window, limit, *key))
 
     def failed(self, email: str, address: str) -> None:
-        self._drop_empty()
+        drop_empty(self.kept)
         for limit, key in self._limits(email, address):
             MovingWindowRateLimiter(self.kept).hit(limit, *key)
 
@@ -39,21 +38,27 @@ class LoginThrottle:
         MovingWindowRateLimiter(self.kept).clear(limit, *key)
 
     def _limits(self, email: str, address: str) -> list[tuple[RateLimitItem, tuple[str, ...]]]:
-        network = _network(address)
+        network = network_of(address)
         return [
             (self.of_email_here, ("email", email.lower(), network)),
             (self.of_address, ("address", network)),
         ]
 
-    def _drop_empty(self) -> None:
-        """`limits` empties what lapsed but keeps its key for ever: made-up e-mails would fill the memory."""
-        if len(self.kept.events) < MOST_KEPT:
-            return
-        for key in [key for key, events in self.kept.events.items() if not events]:
-            del self.kept.events[key]
+
+def seconds_to_wait(window: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> int:
+    reset_at = window.get_window_stats(limit, *key).reset_time
+    return max(1, math.ceil(reset_at - time.time()))
 
 
-def _network(address: str) -> str:
+def drop_empty(kept: MemoryStorage) -> None:
+    """`limits` empties what lapsed but keeps its key for ever: made-up names would fill the memory."""
+    if len(kept.events) < MOST_KEPT:
+        return
+    for key in [key for key, events in kept.events.items() if not events]:
+        del kept.events[key]
+
+
+def network_of(address: str) -> str:
     """An IPv6 client owns at least a /64: counted singly, its addresses never run out."""
     try:
         parsed = ip_address(address)
