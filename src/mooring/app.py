@@ -15,7 +15,7 @@ from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, errors, operations, photos, storage, uploads
+from mooring.web import albums, auth, errors, images, operations, photos, storage, uploads
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
 from mooring.wiring import House, open_house
@@ -23,6 +23,7 @@ from mooring.wiring import House, open_house
 log = structlog.get_logger()
 
 GAUGE_SECONDS = 60
+HOT = (photos.hot, images.hot)
 
 
 class Application(FastAPI):
@@ -64,7 +65,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         lifespan=living,
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
-    app.router.routes.extend(route.plain for route in photos.hot.routes.values())
+    app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
     for module in (auth, albums, photos, uploads, operations, storage):
         app.include_router(module.router)
     errors.install(app)
@@ -76,7 +77,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
 def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
     """From the outside in: name, limit and measure; CORS where a page asks; the hot routes; FastAPI."""
     cors = Cors(
-        HotDoor(super(Application, app).__call__, photos.hot),
+        HotDoor(super(Application, app).__call__, HOT),
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
@@ -110,7 +111,8 @@ def _document_hot_routes(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            photos.hot.document(plain())
+            for hot in HOT:
+                hot.document(plain())
         return plain()
 
     app.openapi = openapi  # type: ignore[method-assign]

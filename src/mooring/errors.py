@@ -162,6 +162,11 @@ class NotPending(MooringError):
         )
 
 
+class FileLost(MooringError):
+    def __init__(self) -> None:
+        super().__init__("The file is no longer in storage as it arrived.")
+
+
 # ── what storage refuses ─────────────────────────────────────────────────────────────────────────
 
 

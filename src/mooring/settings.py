@@ -108,6 +108,17 @@ class Settings(BaseSettings):
         30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long"
     )
 
+    # ── delivery ──
+    cdn: Literal["none", "nhn", "akamai", "cloudfront", "nginx"] = Field(
+        "none", description="The CDN that images are redirected to; `nginx` is its secure_link"
+    )
+    cdn_url: str | None = Field(None, description="Address at which the CDN serves the bucket")
+    cdn_key: SecretStr | None = Field(
+        None, description="nhn, akamai: key in hexadecimal; nginx: secret; cloudfront: file of the private key, PEM"
+    )
+    cdn_key_id: str | None = Field(None, description="cloudfront: ID of the public key there")
+    cdn_token_seconds: int = Field(120, ge=10, le=120, description="Life of a CDN URL")
+
     # ── the sweep ──
     sweep: bool = Field(True, description="Whether `mooring serve` sweeps too")
     batch_size: int = Field(

@@ -26,8 +26,11 @@ from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
 from mooring.db.pool import Database, open_database
+from mooring.delivery.cdn.choice import signer_of
+from mooring.delivery.service import Delivery
 from mooring.errors import DatabaseUnavailable, SetupProblem
 from mooring.library.albums import Albums
+from mooring.library.images import Images
 from mooring.library.photos import Photos
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
@@ -59,6 +62,8 @@ class House:
     uploads: Uploads
     albums: Albums
     photos: Photos
+    images: Images
+    delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
     doors: str = field(default="starting")
@@ -139,6 +144,7 @@ def _house(
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings))
+    delivery = _delivery(settings, uploads, metrics)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
@@ -159,10 +165,18 @@ def _house(
         idempotency=idempotency,
         uploads=uploads,
         albums=Albums(db, clock),
-        photos=Photos(uploads, photo(settings.photo_max_bytes), metrics),
+        photos=Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url),
+        images=Images(db),
+        delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
     )
+
+
+def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Delivery:
+    key = _shown(settings.cdn_key)
+    signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
+    return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds))
 
 
 def _terms(settings: Settings) -> Terms:

@@ -22,6 +22,7 @@ class Caller:
     user_id: int
     is_admin: bool
     plan: str
+    expires_at: datetime | None = field(default=None, compare=False)  # of the token: nothing it opened lasts longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,12 @@ class Callers:
         if claim.alg != "HS256":
             raise NotSignedIn(FORGED)
         proven = self.tokens.verify(token, at)
-        return Caller(proven.user_id, proven.role == "admin", proven.plan), proven.expires_at
+        return Caller(proven.user_id, proven.role == "admin", proven.plan, proven.expires_at), proven.expires_at
 
     async def _theirs(self, issuer: TrustedIssuer, token: str, claim: Claimed, at: datetime) -> tuple[Caller, datetime]:
         proven = await issuer.verify(token, claim, at)
         user = await user_of_issuer(self.db, issuer.issuer, proven.subject, at)
         if not user.is_active:
             raise NotSignedIn("This account was deactivated.")
-        caller = Caller(user.id, user.role == "admin", user.plan)
+        caller = Caller(user.id, user.role == "admin", user.plan, proven.expires_at)
         return caller, min(proven.expires_at, at + THEIRS_REMEMBERED)

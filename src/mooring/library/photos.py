@@ -1,7 +1,7 @@
 """Photos: issued into an album, confirmed, shown to their owner."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +17,7 @@ from mooring.uploads.gather import Gatherer
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, Trigger, Upload, upload_of
 from mooring.uploads.queries import Issued, Verdict, Wanted, issuing
+from mooring.uploads.served import ServedFile
 from mooring.uploads.service import Claim, Uploads, verdict_error
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ class Photos:
     uploads: Uploads
     kind: Kind
     metrics: Metrics
+    cdn_url: Callable[[ServedFile], str | None] = lambda _: None
 
     @cached_property
     def _issuing(self) -> Gatherer[Wanted, Issued]:
@@ -134,7 +136,13 @@ class Photos:
         return await asyncio.gather(*(one(photo_id) for photo_id in photo_ids))
 
     def url(self, upload: Upload) -> str:
-        """Where the file can be fetched for a while."""
+        """Where the file can be fetched for a while: at the CDN, or, without one, in storage."""
+        served = ServedFile(
+            upload.object_key, upload.etag or "", upload.content_type, upload.file_size, upload.original_filename
+        )
+        at_cdn = self.cdn_url(served)
+        if at_cdn is not None:
+            return at_cdn
         terms = self.uploads.terms
         return self.uploads.storage.presign_get(
             upload.object_key,

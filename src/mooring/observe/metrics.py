@@ -13,12 +13,15 @@ from prometheus_client import (
 )
 
 Result = Literal["success", "failure"]
+Access = Literal["authenticated", "shared"]
+Granted = Literal["success", "denied"]
 RESULTS: tuple[Result, ...] = ("success", "failure")
 TokenStatus = Literal["valid", "invalid", "expired"]
 MOST_CLIENTS = 100  # with a series of their own; the rest is `other`
 
+ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-SHARE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
 
 
@@ -74,16 +77,40 @@ class Metrics:
             registry=registry,
         )
 
+        # ── images ──
+        access = ["access_type", "result"]
+        self.image_accesses = Counter("photo_api_image_access_total", "Images asked for", access, registry=registry)
+        self.image_access_seconds = Histogram(
+            "photo_api_image_access_duration_seconds",
+            "Time until the redirect, or the first bytes",
+            access,
+            buckets=ACCESS_BUCKETS,
+            registry=registry,
+        )
+        self._by_access: dict[tuple[Access, Granted], tuple[Counter, Histogram]] = {}
+
+        # ── what others do for us ──
+        self.external_seconds = Histogram(
+            "photo_api_external_request_duration_seconds",
+            "Time that another service took",
+            ["service"],
+            buckets=EXTERNAL_BUCKETS,
+            registry=registry,
+        )
+        self.external_errors = Counter(
+            "photo_api_external_request_errors_total", "Failures of other services", ["service"], registry=registry
+        )
+
         # ── share links ──
-        access = ["token_status", "result"]
+        opening = ["token_status", "result"]
         self.share_access = Counter(
-            "photo_api_share_link_access_total", "Share links asked for", access, registry=registry
+            "photo_api_share_link_access_total", "Share links asked for", opening, registry=registry
         )
         self.share_access_seconds = Histogram(
             "photo_api_share_link_access_duration_seconds",
             "Time to open a share link, or to refuse it",
-            access,
-            buckets=SHARE_BUCKETS,
+            opening,
+            buckets=ACCESS_BUCKETS,
             registry=registry,
         )
         self.share_guesses = Counter(
@@ -119,6 +146,15 @@ class Metrics:
         known[0].inc()
         known[1].observe(seconds)
 
+    def image_access(self, access_type: Access, result: Granted, seconds: float) -> None:
+        known = self._by_access.get((access_type, result))
+        if known is None:
+            labels = (access_type, result)
+            known = (self.image_accesses.labels(*labels), self.image_access_seconds.labels(*labels))
+            self._by_access[access_type, result] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
     def issued(self, file_size: int) -> None:
         self._presigned_size.observe(file_size)
 
@@ -129,7 +165,7 @@ class Metrics:
         self._confirmed[result].inc()
         self._presigned_upload[result].inc()
 
-    def share_opened(self, token_status: TokenStatus, result: Literal["success", "denied"], seconds: float) -> None:
+    def share_opened(self, token_status: TokenStatus, result: Granted, seconds: float) -> None:
         self.share_access.labels(token_status, result).inc()
         self.share_access_seconds.labels(token_status, result).observe(seconds)
 

@@ -1,7 +1,7 @@
 """Objects as files of this machine: the port, and the other end of the temporary URLs."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -104,7 +104,7 @@ class DiskStorage:
 
     async def read(
         self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         async for piece in each(self._files.read(key, start=start, end=end, etag=etag), 1):
             yield piece
 

@@ -1,7 +1,7 @@
 """What the uploads need of a place to keep bytes. Every adapter keeps every promise on this page;
 `tests/contract/test_storage.py` asks all of them, and none may opt out."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -102,9 +102,9 @@ class Storage(Protocol):
 
     def read(
         self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes from `start` up to, not including, `end`, as they come. `ObjectNotFound`; `ObjectChanged` where the
-        object no longer has `etag`. Either is raised before the first byte."""
+        object no longer has `etag`. Either is raised before the first byte. A reader may go early: it closes."""
 
     async def write(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str) -> Found:
         """Store what comes, replacing what was there, all or nothing: where `chunks` raises, nothing is left.

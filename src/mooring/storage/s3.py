@@ -12,11 +12,12 @@ from mooring import clock as real
 from mooring.clock import Clock
 from mooring.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
 from mooring.storage import s3_xml as xml
+from mooring.storage.disposition import disposition
 from mooring.storage.keys import check_key
 from mooring.storage.port import Found, Listed, OpenMultipart, Part, Signed, Step
 from mooring.storage.s3_bucket import Bucket
 from mooring.storage.s3_calls import Answer, Calls
-from mooring.storage.s3_headers import attachment, base64_of, hex_of, length_of, size_of, type_of
+from mooring.storage.s3_headers import base64_of, hex_of, length_of, size_of, type_of
 from mooring.storage.s3_multipart import NUMBERS, S3Multiparts, succeeded
 from mooring.storage.s3_setup import prepare
 from mooring.storage.s3_sign import Signer
@@ -68,7 +69,7 @@ class S3Storage:
         check_key(key)
         query = {}
         if filename is not None:
-            query["response-content-disposition"] = attachment(filename)
+            query["response-content-disposition"] = disposition("attachment", filename)
         if content_type is not None:
             query["response-content-type"] = type_of(content_type)
         return self._signer.url("GET", key, at=at, lapses_in=lapses_in, query=query)
@@ -93,7 +94,7 @@ class S3Storage:
 
     async def read(
         self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         check_key(key)
         if end is not None and end <= start:
             await self._see(key, etag)

@@ -2,17 +2,9 @@
 
 import re
 from base64 import b64decode, b64encode
-from urllib.parse import quote
 
 from mooring.errors import StorageUnavailable
 from mooring.storage.s3_calls import Answer
-
-
-def attachment(filename: str) -> str:
-    """RFC 6266: the name as it is for browsers, and a plain one for what is older."""
-    name = "".join(letter if letter.isprintable() else "_" for letter in filename)
-    plain = re.sub(r"[^ -~]|[\"\\%]", "_", name)
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name.encode(errors='replace'), safe='')}"
 
 
 def type_of(content_type: str) -> str:

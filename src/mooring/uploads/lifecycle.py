@@ -91,8 +91,9 @@ class Move:
 
 
 # The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of
-# their ids, uploads before quotas, so that two groups never wait for each other. What was
-# renewed after the sweep looked, or may still get the end of a slow PUT, is not reclaimed.
+# their ids, uploads before quotas, so that two groups never wait for each other. What was renewed after the sweep
+# looked, or may still get the end of a slow PUT, is not reclaimed. Amounts are reckoned from the locked row of `quota`:
+# from `q`, the CHECKs would first judge what comes of the snapshot's row, where less may be than is taken away.
 ADVANCE = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $10::text[])
@@ -116,12 +117,12 @@ WITH asked AS (
     SELECT uploader_id, sum(held) AS held, sum(more_used) AS more_used, count(*) FILTER (WHERE held > 0) AS landed
     FROM moved GROUP BY uploader_id HAVING sum(held) <> 0 OR sum(more_used) <> 0
 ), quota AS MATERIALIZED (
-    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+    SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), settled AS (
     UPDATE quotas q
-    SET reserved_bytes = q.reserved_bytes - o.held,
-        used_bytes = q.used_bytes + o.more_used,
-        in_flight = q.in_flight - o.landed
+    SET reserved_bytes = quota.reserved_bytes - o.held,
+        used_bytes = quota.used_bytes + o.more_used,
+        in_flight = quota.in_flight - o.landed
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
     INSERT INTO upload_events (upload_id, what, trigger, at, detail)

@@ -205,9 +205,9 @@ WITH locked AS MATERIALIZED (
 ), owed AS (
     SELECT uploader_id, sum(reserved_bytes)::bigint AS bytes, count(*)::int AS files FROM locked GROUP BY uploader_id
 ), quota AS MATERIALIZED (
-    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+    SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), released AS (
-    UPDATE quotas q SET reserved_bytes = q.reserved_bytes - o.bytes, in_flight = q.in_flight - o.files
+    UPDATE quotas q SET reserved_bytes = quota.reserved_bytes - o.bytes, in_flight = quota.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
     INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'lapsed', 'sweep', $2 FROM locked ORDER BY id
@@ -221,7 +221,7 @@ UPDATE uploads u SET reserved_bytes = 0 FROM locked l WHERE u.id = l.id RETURNIN
 
 async def take_due(tx: Executor, *, at: datetime, reclaim_after: timedelta, limit: int) -> list[Upload]:
     """Pending uploads whose bytes it is time to look for. Taking one says when to look again, so that instances share
-    the work and a crash only delays it: soon after the lapse, then less and less often, and last when it is given up."""
+    the work and a crash only delays it: soon after the lapse, then ever less often, and last when it is given up."""
     rows = await tx.fetch(
         f"""
 WITH due AS MATERIALIZED (

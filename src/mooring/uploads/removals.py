@@ -23,12 +23,12 @@ WITH locked AS MATERIALIZED (
            count(*) FILTER (WHERE reserved_bytes > 0)::int AS files
     FROM gone GROUP BY uploader_id
 ), quota AS MATERIALIZED (
-    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+    SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), freed AS (
     UPDATE quotas q
-    SET reserved_bytes = q.reserved_bytes - o.held,
-        used_bytes = q.used_bytes - o.used,
-        in_flight = q.in_flight - o.files
+    SET reserved_bytes = quota.reserved_bytes - o.held,
+        used_bytes = quota.used_bytes - o.used,
+        in_flight = quota.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
     INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'deleted', $2, $1 FROM gone ORDER BY id

@@ -49,7 +49,7 @@ class Edge:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        began = perf_counter()
+        began = scope["began"] = perf_counter()
         scope["headers_by_name"] = dict(scope["headers"])
         name = self._name(scope)
         request_id.set(name)

@@ -2,9 +2,10 @@
 
 FastAPI's way from the middleware to a function and back costs more than all the rest of these calls."""
 
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -16,14 +17,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mooring.web.errors import Envelope, answer_to
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Method = Literal["GET", "POST"]
+
+_NUMBER = re.compile(r"(?<=/)[0-9]+(?=/|\Z)")
+_PARAMETER = re.compile(r"{(\w+)}")
 
 
 @dataclass(frozen=True, slots=True)
 class HotRoute:
+    """GET: `asked` are its query and the numbers in its path, and it answers with whatever it likes. POST: `asked` is
+    its body, and the answer is JSON."""
+
+    method: Method
     path: str
     endpoint: Endpoint
-    body: type[BaseModel]
-    answer: type[BaseModel]
+    asked: type[BaseModel]
+    answer: type[BaseModel] | None = None
 
     @property
     def name(self) -> str:
@@ -31,18 +40,31 @@ class HotRoute:
 
     @property
     def plain(self) -> Route:
-        """For the framework: other methods at this address are 405."""
-        return Route(self.path, self.endpoint, methods=["POST"], name=self.name)
+        """For the framework: other methods at this address are 405, and what is no number is not valid."""
+        return Route(self.path, self.endpoint, methods=[self.method], name=self.name)
+
+    @property
+    def parameters(self) -> list[str]:
+        return _PARAMETER.findall(self.path)
 
 
 @dataclass(frozen=True)
 class HotRoutes:
     tag: str
-    routes: dict[str, HotRoute] = field(default_factory=dict)
+    routes: list[HotRoute] = field(default_factory=list)
 
     def post(self, path: str, *, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes[path] = HotRoute(path, endpoint, body, answer)
+            self.routes.append(HotRoute("POST", path, endpoint, body, answer))
+            return endpoint
+
+        return add
+
+    def get(self, path: str, *, query: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+        """HEAD too."""
+
+        def add(endpoint: Endpoint) -> Endpoint:
+            self.routes.append(HotRoute("GET", path, endpoint, query))
             return endpoint
 
         return add
@@ -50,12 +72,12 @@ class HotRoutes:
     def document(self, openapi: dict[str, Any]) -> None:
         """Write these routes into the OpenAPI, as FastAPI writes its own."""
         schemas = openapi.setdefault("components", {}).setdefault("schemas", {})
-        models: list[Any] = [(one.body, "validation") for one in self.routes.values()]
-        models += [(one.answer, "serialization") for one in self.routes.values()]
+        models: list[Any] = [(one.asked, "validation") for one in self.routes if one.method == "POST"]
+        models += [(one.answer, "serialization") for one in self.routes if one.answer]
         _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
         schemas.update(defined["$defs"])
-        for one in self.routes.values():
-            openapi["paths"].setdefault(one.path, {})["post"] = self._operation(one)
+        for one in self.routes:
+            openapi["paths"].setdefault(one.path, {})[one.method.lower()] = self._operation(one)
 
     def _operation(self, one: HotRoute) -> dict[str, Any]:
         return {
@@ -64,12 +86,7 @@ class HotRoutes:
             "description": one.endpoint.__doc__ or "",
             "operationId": one.name,
             "security": [{"OAuth2PasswordBearer": []}],
-            "parameters": [IDEMPOTENCY_KEY],
-            "requestBody": {"required": True, "content": _content(one.body)},
-            "responses": {
-                "200": {"description": "Successful Response", "content": _content(one.answer)},
-                "default": {"description": "What went wrong", "content": _content(Envelope)},
-            },
+            **(_posting(one.asked, one.answer) if one.answer else _getting(one)),
         }
 
 
@@ -91,13 +108,15 @@ class HotRequest(Request):
 class HotDoor:
     """The way in that is tried first."""
 
-    def __init__(self, app: ASGIApp, hot: HotRoutes) -> None:
+    def __init__(self, app: ASGIApp, hot: Sequence[HotRoutes]) -> None:
         self.app = app
-        self.routes = hot.routes
+        routes = [route for some in hot for route in some.routes]
+        self.posts = {route.path: route for route in routes if route.method == "POST"}
+        self.gets = {_PARAMETER.sub("0", route.path): route for route in routes if route.method == "GET"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self.routes.get(scope.get("path", ""))
-        if route is None or scope["method"] != "POST":
+        route = self._route(scope) if scope["type"] == "http" else None
+        if route is None:
             await self.app(scope, receive, send)
             return
         scope["route"] = route  # the metrics name requests by it
@@ -108,11 +127,60 @@ class HotDoor:
             response = await answer_to(request, failure)
         await response(scope, receive, send)
 
+    def _route(self, scope: Scope) -> HotRoute | None:
+        path = scope["path"]
+        if scope["method"] == "POST":
+            return self.posts.get(path)
+        if scope["method"] not in ("GET", "HEAD"):
+            return None
+        route = self.gets.get(_NUMBER.sub("0", path))
+        if route is not None:
+            scope["path_params"] = dict(zip(route.parameters, _NUMBER.findall(path), strict=True))
+        return route
+
+
+def _posting(body: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "parameters": [IDEMPOTENCY_KEY],
+        "requestBody": {"required": True, "content": _content(body)},
+        "responses": {
+            "200": {"description": "Successful Response", "content": _content(answer)},
+            "default": WENT_WRONG,
+        },
+    }
+
+
+def _getting(one: HotRoute) -> dict[str, Any]:
+    schema = one.asked.model_json_schema()
+    defined = schema.get("$defs", {})
+    parameters = [
+        {
+            "name": name,
+            "in": "path" if name in one.parameters else "query",
+            "required": name in schema.get("required", ()),
+            "schema": about | defined.get(about.pop("$ref", "").rpartition("/")[2], {}),
+        }
+        for name, about in schema["properties"].items()
+    ]
+    bytes_ = {"description": "The bytes", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+    return {
+        "parameters": parameters,
+        "responses": {
+            "200": bytes_,
+            "206": {**bytes_, "description": "The bytes that `Range` asked for"},
+            "302": {"description": "Where the CDN has it"},
+            "304": {"description": "As the client has it"},
+            "416": {"description": "There are no such bytes"},
+            "default": WENT_WRONG,
+        },
+    }
+
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
+WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
