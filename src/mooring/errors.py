@@ -128,7 +128,9 @@ class WrongSharePassword(MooringError):
 
 class ShareLinkNotOpened(MooringError):
     def __init__(self) -> None:
-        super().__init__("The views of this share link are limited: open it first, and show the pass you get for its images.")
+        super().__init__(
+            "The views of this share link are limited: open it first, and show the pass you get for its images."
+        )
 
 
 class TooManyGuesses(TooManyAttempts):

@@ -105,9 +105,7 @@ class Albums:
                    ORDER BY id FOR UPDATE""",
                 album_id,
             )
-            gone = await remove(
-                tx, REMOVE_PHOTOS_OF_NO_OTHER_ALBUM, album_id, at=self.clock(), trigger=Trigger.CLIENT
-            )
+            gone = await remove(tx, REMOVE_PHOTOS_OF_NO_OTHER_ALBUM, album_id, at=self.clock(), trigger=Trigger.CLIENT)
             await tx.execute(
                 """UPDATE uploads SET target_id = NULL
                    WHERE target_id = $1 AND id IN (SELECT photo_id FROM album_photos WHERE album_id = $1)""",

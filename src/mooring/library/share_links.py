@@ -120,5 +120,6 @@ class ShareLinks:
 
 def _link(now: str) -> str:
     """The columns of a `ShareLink`, of `share_links l`."""
-    return f"""l.id, l.album_id, l.created_at, l.expires_at, l.password_hash IS NOT NULL, l.max_views, l.views, l.revoked_at,
+    return f"""l.id, l.album_id, l.created_at, l.expires_at, l.password_hash IS NOT NULL, l.max_views, l.views,
+    l.revoked_at,
     l.revoked_at IS NULL AND coalesce(l.expires_at > {now}, true) AND coalesce(l.views < l.max_views, true)"""

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from mooring.db.pool import Executor
-from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Trigger, Upload, upload_of
+from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Upload, upload_of
 from mooring.uploads.quota import Plan
 
 

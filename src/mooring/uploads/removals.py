@@ -9,8 +9,8 @@ from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Trigger, Upload
 
 
 def removing(which: str) -> str:
-    """The statement that deletes uploads for good: the quotas are freed and the objects marked for removal with it.
-    `which` selects their ids; what it asks for is bound as $5. Uploads are locked before quotas, in the order of ids."""
+    """The statement that deletes uploads for good: with it quotas are freed and objects marked for removal.
+    `which` selects their ids; what it asks for is $5. Uploads are locked before quotas, in the order of their ids."""
     return f"""
 WITH locked AS MATERIALIZED (
     SELECT id FROM uploads WHERE id IN ({which}) ORDER BY id FOR UPDATE

@@ -122,5 +122,6 @@ async def add_photos_to_album(
 
 @router.delete("/{album_id}/photos/{photo_id}", status_code=204)
 async def take_photo_out_of_album(request: Request, album_id: PathId, photo_id: PathId, caller: SignedIn) -> None:
-    """Only its place in this album goes. The photo stays, in other albums or in none; `DELETE /photos/{id}` deletes it."""
+    """Only its place in this album goes. The photo stays, in other albums or in none: `DELETE /photos/{photo_id}` is
+    what deletes it."""
     await request.app.state.house.albums.take_out(album_id, photo_id, owner_id=caller.user_id)

@@ -1,5 +1,6 @@
 """What each error is in HTTP, and the envelope every one of them travels in."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -141,8 +142,13 @@ async def _expected(request: Request, failure: Exception) -> JSONResponse:
     if isinstance(failure, errors.TooManyAttempts):
         headers["Retry-After"] = str(failure.retry_after)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("leaning_on_nothing", code=code, why=getattr(failure, "what", ""), path=request.url.path)
+        log.error("leaning_on_nothing", code=code, why=getattr(failure, "what", ""), path=_in_the_log(request))
     return _envelope(request, status, code, failure.message, headers=headers)
+
+
+def _in_the_log(request: Request) -> str:
+    """Whoever reads it must not be able to open what was shared with others."""
+    return re.sub(r"^/share/[^/]+", "/share/…", request.url.path)
 
 
 async def _of_http(request: Request, failure: Exception) -> JSONResponse:
@@ -184,5 +190,5 @@ async def _left(request: Request, _: Exception) -> JSONResponse:
 async def _bug(request: Request, failure: Exception) -> JSONResponse:
     """Nobody expected this: counted, told in full to the log, and not at all to the caller."""
     request.app.state.house.metrics.exceptions.inc()
-    log.error("unexpected_exception", path=request.url.path, exc_info=failure)
+    log.error("unexpected_exception", path=_in_the_log(request), exc_info=failure)
     return _envelope(request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again.")

@@ -28,9 +28,11 @@ async def create_once(
     create: Callable[[Executor | None], Awaitable[BaseModel]],
     *,
     status: int = 200,
+    seal: bytes = b"",
 ) -> Response:
-    """`create` gets the transaction that the key is recorded in, or None where there is no key."""
-    key = await _key_of(request, caller)
+    """`create` gets the transaction that the key is recorded in, or None where there is no key. `seal`: a secret, for
+    bodies with a password in them, that nobody may guess by the fingerprint that is kept."""
+    key = await _key_of(request, caller, seal)
     if key is None:
         return reply(await create(None), status)
 
@@ -52,14 +54,14 @@ async def answer_once(request: Request, caller: Caller, act: Callable[[], Awaita
     return _response(await request.app.state.house.idempotency.answer_once(key, kept))
 
 
-async def _key_of(request: Request, caller: Caller) -> Key | None:
+async def _key_of(request: Request, caller: Caller, seal: bytes = b"") -> Key | None:
     given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
     if not 1 <= len(given) <= 255:
         raise KeyNotUsable
     what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + await request.body()
-    return Key(caller.user_id, given.decode("latin-1"), sha256(what).digest())
+    return Key(caller.user_id, given.decode("latin-1"), sha256(seal + what).digest())
 
 
 def _answer(model: BaseModel, status: int) -> Answer:
