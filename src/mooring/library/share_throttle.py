@@ -34,18 +34,19 @@ class ShareThrottle:
         if not self._window.hit(self.of_tokens, *key):
             raise TooManyGuesses(seconds_to_wait(self._window, self.of_tokens, *key))
 
-    def check_password(self, link_id: int, address: str) -> None:
+    def try_password(self, link_id: int, address: str) -> None:
+        """Counted before it is known to be wrong: two that are checked at the same time are two."""
+        drop_empty(self.kept)
         besieged = not self._window.test(self.of_link, "link", str(link_id))
         limit = self.of_password_besieged if besieged else self.of_password
         key = _here(link_id, address)
         if not self._window.test(limit, *key):
             raise TooManyAttempts(seconds_to_wait(self._window, limit, *key))
+        for counted in (self.of_password, self.of_password_besieged):
+            self._window.hit(counted, *key)
 
-    def wrong_password(self, link_id: int, address: str) -> None:
-        drop_empty(self.kept)
+    def wrong_password(self, link_id: int) -> None:
         self._window.hit(self.of_link, "link", str(link_id))
-        for limit in (self.of_password, self.of_password_besieged):
-            self._window.hit(limit, *_here(link_id, address))
 
     def right_password(self, link_id: int, address: str) -> None:
         for limit in (self.of_password, self.of_password_besieged):

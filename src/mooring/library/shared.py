@@ -4,7 +4,6 @@ Whoever opened a link has a pass for some minutes. It stands for the password, a
 that is used up still shows its images, and its further pages, to those who opened it. It never outlives the link:
 whether that was revoked or has expired is looked up every time."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from time import perf_counter
 
 import structlog
 
-from mooring.accounts.passwords import AT_ONCE, Passwords
+from mooring.accounts.passwords import Passwords
 from mooring.accounts.users import PASSWORD_MOST
 from mooring.clock import Clock
 from mooring.db.pool import Database
@@ -62,10 +61,6 @@ class SharedImage:
     until: datetime | None  # when the right to see it ends
 
 
-def _turns() -> asyncio.Semaphore:
-    return asyncio.Semaphore(AT_ONCE)
-
-
 @dataclass(frozen=True)
 class Shared:
     db: Database
@@ -74,7 +69,6 @@ class Shared:
     key: ShareKey
     metrics: Metrics
     throttle: ShareThrottle = field(default_factory=ShareThrottle)
-    turns: asyncio.Semaphore = field(default_factory=_turns)
 
     async def open(self, guest: Guest, *, after: int | None, limit: int) -> SharedPage:
         began = perf_counter()
@@ -159,13 +153,11 @@ class Shared:
             return
         if guest.password is None:
             raise SharePasswordRequired
-        # In the turn that checks it, or a thousand guesses sent at once would all find the throttle open.
-        async with self.turns:
-            self.throttle.check_password(link.id, guest.address)
-            may_fit = len(guest.password) <= PASSWORD_MOST
-            if not (may_fit and await self.passwords.match(guest.password, link.password_hash)):
-                self.throttle.wrong_password(link.id, guest.address)
-                raise WrongSharePassword
+        self.throttle.try_password(link.id, guest.address)
+        may_fit = len(guest.password) <= PASSWORD_MOST
+        if not (may_fit and await self.passwords.match(guest.password, link.password_hash)):
+            self.throttle.wrong_password(link.id)
+            raise WrongSharePassword
         self.throttle.right_password(link.id, guest.address)
 
 
