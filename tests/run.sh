@@ -8,8 +8,8 @@ bin=${BIN:-.venv/bin}
 what=${1:-all}
 is_ci=${CI:+yes}
 case $what in
-    all) packages='postgresql-15' ;;
-    e2e) packages='radosgw ceph-mon ceph-osd' ;;
+    all) packages='postgresql-15 nginx-light libnginx-mod-http-js' ;;
+    e2e) packages='nginx-light libnginx-mod-http-js radosgw ceph-mon ceph-osd' ;;
     *) echo "usage: sh tests/run.sh [e2e]" >&2; exit 2 ;;
 esac
 

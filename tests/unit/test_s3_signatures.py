@@ -11,11 +11,11 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from mooring.storage.disposition import disposition
 from mooring.storage.keys import check_key
 from mooring.storage.port import Signed
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket
-from mooring.storage.s3_headers import attachment
 
 AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 LIFE = timedelta(minutes=15)
@@ -80,7 +80,7 @@ def put_with_checksum(storage: S3Storage, key: str) -> tuple[str, str]:
 def get(storage: S3Storage, key: str) -> tuple[str, str]:
     name = key.rpartition("/")[2]
     url = storage.presign_get(key, at=AT, lapses_in=LIFE, filename=name, content_type="image/webp")
-    query = {"response-content-disposition": attachment(name), "response-content-type": "image/webp"}
+    query = {"response-content-disposition": disposition("attachment", name), "response-content-type": "image/webp"}
     return url, signed_by_botocore(storage.bucket, "GET", key, query=query, headers={})
 
 

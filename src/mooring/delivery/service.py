@@ -115,10 +115,9 @@ class Delivery:
     async def _why_not(self, file: ServedFile, failure: ObjectChanged | ObjectNotFound) -> MooringError:
         """Bytes that nobody verified are never served: who replaced an upload's loses it. The keys of what processing
         made are in nobody's hands, and no key is for those who ask."""
-        if isinstance(failure, ObjectChanged):
-            upload = await queries.find_by_key(self.uploads.db, file.object_key)
-            if upload is not None and upload.etag == file.etag:
-                if await self.uploads.reject(upload, REPLACED, trigger=Trigger.CLIENT):
-                    return UploadRejected(upload.id, REPLACED)
+        is_changed = isinstance(failure, ObjectChanged)
+        upload = await queries.find_by_key(self.uploads.db, file.object_key) if is_changed else None
+        if upload is not None and await self.uploads.reject(upload, REPLACED, trigger=Trigger.CLIENT):
+            return UploadRejected(upload.id, REPLACED)
         log.error("file_lost", object_key=file.object_key, why=str(failure))
         return FileLost()

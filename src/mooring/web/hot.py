@@ -75,7 +75,7 @@ class HotRoutes:
         models: list[Any] = [(one.asked, "validation") for one in self.routes if one.method == "POST"]
         models += [(one.answer, "serialization") for one in self.routes if one.answer]
         _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
-        schemas.update(defined["$defs"])
+        schemas.update(defined.get("$defs", {}))
         for one in self.routes:
             openapi["paths"].setdefault(one.path, {})[one.method.lower()] = self._operation(one)
 

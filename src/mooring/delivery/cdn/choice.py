@@ -37,7 +37,8 @@ def signer_of(cdn: Cdn, *, url: str | None, key: str | None, key_id: str | None)
 
 def _edge(cdn: Cdn, url: str | None) -> Edge:
     parts = urlsplit(url or "")
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+    is_plain = parts.geturl().isascii() and " " not in parts.geturl() and not parts.query and not parts.fragment
+    if parts.scheme not in ("http", "https") or not parts.netloc or not is_plain:
         raise SetupProblem(
             f"MOORING_CDN is {cdn}: MOORING_CDN_URL must be the address at which it serves the bucket, as in "
             "https://cdn.example.com/bucket."
@@ -60,5 +61,5 @@ def _private_key(file: Path) -> RSAPrivateKey:
             f"MOORING_CDN_KEY must be the file of a private key (PEM, without a password): {problem}"
         ) from None
     if not isinstance(key, RSAPrivateKey):
-        raise SetupProblem("MOORING_CDN_KEY must be the file of an RSA key: CloudFront's signed URLs know no other here.")
+        raise SetupProblem("MOORING_CDN_KEY must be the file of an RSA key: CloudFront's signed URLs know no other.")
     return key

@@ -22,7 +22,8 @@ class CloudFrontSigner:
     def url(self, key: str, *, until: datetime) -> str:
         address, expires = self.edge.address(key), seconds(until)
         # CloudFront writes the policy anew from the URL and compares: to the letter, without a space.
-        policy = f'{{"Statement":[{{"Resource":"{address}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}}}]}}'
+        condition = f'{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}'
+        policy = f'{{"Statement":[{{"Resource":"{address}","Condition":{condition}}}]}}'
         signature = self.key.sign(policy.encode(), PKCS1v15(), SHA1())  # noqa: S303  the only one it takes
         written = b64encode(signature).decode().translate(_IN_A_QUERY)
         return f"{address}?Expires={expires}&Signature={written}&Key-Pair-Id={self.key_id}"

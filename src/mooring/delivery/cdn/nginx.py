@@ -1,7 +1,7 @@
 """The URLs that nginx's own module secure_link verifies, with
 
-    secure_link $arg_md5,$arg_expires;
-    secure_link_md5 "$secure_link_expires$uri <secret>";
+secure_link $arg_md5,$arg_expires;
+secure_link_md5 "$secure_link_expires$uri <secret>";
 """
 
 import hashlib
