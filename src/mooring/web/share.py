@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Header, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,6 +16,7 @@ from mooring.library.share_links import LinkTerms, ShareLink, ShareLinks
 from mooring.library.shared import Guest, SharedPage
 from mooring.library.shared_queries import SharedPhoto
 from mooring.web.callers import SignedIn
+from mooring.web.hot import IMAGE_ANSWERS
 from mooring.web.images import send
 from mooring.web.once import IdempotencyKey, create_once
 from mooring.web.shapes import Asked, Cursor, Limit, Moment, PathId, reply
@@ -33,9 +34,16 @@ SharePassword = Annotated[
 FOR_GUESTS = {"Cache-Control": "private, no-store", "Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"}
 
 
+def _text(value: object) -> object:
+    """JSON has no moments: FastAPI reads bodies as Python, where a text is none either unless that is allowed."""
+    if not isinstance(value, str):
+        raise ValueError("Write it out, as in 2030-01-02T03:04:05Z")
+    return value
+
+
 class NewShareLink(Asked):
     expires_in: Annotated[int, Field(ge=1, le=TEN_YEARS)] | None = Field(None, description="Seconds from now")
-    expires_at: Moment | None = None
+    expires_at: Annotated[Moment, BeforeValidator(_text), Field(strict=False)] | None = None
     password: Annotated[SharePassword, Field(min_length=4)] | None = None
     max_views: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
 
@@ -191,7 +199,7 @@ async def open_share_link_with_password(
 
 
 @router.head("/share/{token}/photos/{photo_id}/image", include_in_schema=False)
-@router.get("/share/{token}/photos/{photo_id}/image", response_class=Response)
+@router.get("/share/{token}/photos/{photo_id}/image", response_class=Response, responses=IMAGE_ANSWERS)
 async def get_shared_image(
     request: Request, visitor: Visitor, photo_id: PathId, size: Size = Size.original
 ) -> Response:
