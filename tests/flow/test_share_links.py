@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -225,6 +225,27 @@ async def test_revoked_in_the_middle_of_being_opened_it_lets_nobody_in_afterward
     assert seen.views == sharing.counted("photo_api_share_link_access_total", token_status="valid", result="success")
     with pytest.raises(ShareLinkGone):
         await sharing.open(token)
+
+
+async def test_a_link_that_ends_while_the_password_is_checked_lets_nobody_in(
+    sharing: Sharing, clock: HeldClock
+) -> None:
+    owner, album = await sharing.world.owner()
+
+    class Meanwhile(Passwords):
+        async def match(self, password: str, password_hash: str | None) -> bool:
+            await sharing.links.revoke(revoked, owner_id=owner)
+            clock.forward(hours=1)
+            return True
+
+    revoked, token = await sharing.link(owner, album, password=PASSWORD)
+    _, lapsing = await sharing.link(owner, album, password=PASSWORD, lapses_in=timedelta(hours=2))
+    sharing.shared = replace(sharing.shared, passwords=Meanwhile())
+    with pytest.raises(ShareLinkGone):
+        await sharing.open(token, password="any")
+    with pytest.raises(ShareLinkGone):
+        await sharing.open(lapsing, password="any")
+    assert await sharing.world.db.fetchval("SELECT sum(views) FROM share_links") == 0
 
 
 async def test_a_link_expires(sharing: Sharing, clock: HeldClock) -> None:

@@ -116,7 +116,7 @@ class Shared:
         return SharedImage(await in_album(self.db, link.album_id, photo_id, size), link.expires_at)
 
     async def _admit_to_image(self, guest: Guest, link: Link) -> None:
-        if not link.is_guarded or self._pass_of(guest, link.token_hash):
+        if self._pass_of(guest, link.token_hash):
             return
         await self._prove(guest, link)
         if link.max_views is not None:
