@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from mooring.app import create_app
 from mooring.errors import SetupProblem
 from mooring.observe.logs import configure_logs
+from mooring.sendfile import SendfileProtocol
 from mooring.settings import Settings
 
 
@@ -37,7 +38,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=SendfileProtocol,
                 ws="none",
                 access_log=False,
                 log_level="critical",  # what goes wrong is in our own log

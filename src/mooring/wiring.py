@@ -185,7 +185,8 @@ def _house(
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Delivery:
     key = _shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
-    return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds))
+    files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
+    return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 
 def _terms(settings: Settings) -> Terms:

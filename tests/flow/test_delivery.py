@@ -1,5 +1,6 @@
 """How a file gets to whoever may have it."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -196,6 +197,21 @@ async def test_a_storage_that_does_not_answer_decides_nothing(world: World, unre
         with pytest.raises(StorageUnavailable):
             await look(file)
     assert await world.state(upload.id) == "UPLOADED"
+
+
+async def test_an_open_file_is_held_to_the_same_rules(world: World) -> None:
+    delivery = Delivery(world.uploads, Metrics(), files=world.disk)
+    upload, file = await arrived(world)
+    fd = await delivery.hold(file)
+    assert fd is not None
+    with os.fdopen(fd, "rb") as held:
+        assert held.read() == BODY
+    await world.disk.write(upload.object_key, once(b"x" * len(BODY)), content_type="image/jpeg")
+    with pytest.raises(UploadRejected, match=REPLACED):
+        await delivery.hold(file)
+    with pytest.raises(FileLost):
+        await delivery.hold(file)
+    assert await Delivery(world.uploads, Metrics()).hold(file) is None
 
 
 async def test_a_reader_may_go_before_the_end(world: World, delivery: Delivery) -> None:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import perf_counter
+from typing import Protocol
 
 import structlog
 
@@ -30,12 +31,20 @@ class Redirect:
     expires_at: datetime  # of the token in it
 
 
+class Files(Protocol):
+    """A storage whose objects are files of this machine."""
+
+    async def hold(self, key: str, *, etag: str) -> int:
+        """The open file, for the caller to close. `ObjectNotFound`; `ObjectChanged` where it no longer has `etag`."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     uploads: Uploads
     metrics: Metrics
     signer: Signer | None = None
     token_life: timedelta = timedelta(seconds=120)
+    files: Files | None = None
     remembered: OrderedDict[str, Redirect] = field(default_factory=OrderedDict, repr=False)
 
     # ── by the CDN ──
@@ -94,6 +103,15 @@ class Delivery:
         except (ObjectChanged, ObjectNotFound) as failure:
             raise await self._why_not(file, failure) from None
         return reading
+
+    async def hold(self, file: ServedFile) -> int | None:
+        """The same as an open file, for the caller to close; None where there are no files."""
+        if self.files is None:
+            return None
+        try:
+            return await self.files.hold(file.object_key, etag=file.etag)
+        except (ObjectChanged, ObjectNotFound) as failure:
+            raise await self._why_not(file, failure) from None
 
     async def see(self, file: ServedFile) -> None:
         """Raises what `open` would."""

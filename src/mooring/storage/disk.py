@@ -96,6 +96,10 @@ class DiskStorage:
             content_type=terms.get("type", "application/octet-stream"),
         )
 
+    async def hold(self, key: str, *, etag: str) -> int:
+        """The open file of exactly these bytes, for the caller to close."""
+        return await off_loop(self._files.hold, key, etag=etag)
+
     # ── objects ──
 
     async def stat(self, key: str) -> Found | None:

@@ -1,8 +1,10 @@
 """Images over HTTP: by way of the CDN, or as a stream with ranges and conditions."""
 
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import Literal
 
@@ -14,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from mooring.delivery.service import Delivery, Redirect
 from mooring.errors import PhotoNotFound
 from mooring.library.images import Size
+from mooring.sendfile import sendfile_of
 from mooring.storage.disposition import disposition
 from mooring.uploads.served import ServedFile
 from mooring.web.callers import signed_in
@@ -95,16 +98,20 @@ async def _here(scope: Scope, file: ServedFile, delivery: Delivery) -> Response:
     if scope["method"] == "HEAD":
         await delivery.see(file)
         return Plain(200, [*headers, (b"content-length", b"%d" % size)])
-    return await _bytes(file, piece, headers, delivery)
+    return await _bytes(scope, file, piece, headers, delivery)
 
 
-async def _bytes(file: ServedFile, piece: Piece | None, headers: Headers, delivery: Delivery) -> Response:
-    if piece is None:
-        headers.append((b"content-length", b"%d" % file.size_bytes))
-        return Streamed(200, headers, await delivery.open(file))
-    headers.append((b"content-length", b"%d" % (piece.end - piece.start)))
-    headers.append((b"content-range", b"bytes %d-%d/%d" % (piece.start, piece.end - 1, file.size_bytes)))
-    return Streamed(206, headers, await delivery.open(file, start=piece.start, end=piece.end))
+async def _bytes(scope: Scope, file: ServedFile, piece: Piece | None, headers: Headers, delivery: Delivery) -> Response:
+    start, end = (0, file.size_bytes) if piece is None else (piece.start, piece.end)
+    status = 200 if piece is None else 206
+    headers.append((b"content-length", b"%d" % (end - start)))
+    if piece is not None:
+        headers.append((b"content-range", b"bytes %d-%d/%d" % (start, end - 1, file.size_bytes)))
+    sendfile = sendfile_of(scope)
+    fd = await delivery.hold(file) if sendfile else None
+    if sendfile is None or fd is None:
+        return Streamed(status, headers, await delivery.open(file, start=start, end=end))
+    return Sent(status, headers, partial(sendfile, fd, start, end), fd)
 
 
 class Plain(Response):
@@ -128,3 +135,20 @@ class Streamed(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self.reading):
             await super().__call__(scope, receive, send)
+
+
+class Sent(Plain):
+    """An open file, past us."""
+
+    def __init__(self, status: int, headers: Headers, sending: Callable[[], Awaitable[None]], fd: int) -> None:
+        super().__init__(status, headers)
+        self.sending = sending
+        self.fd = fd
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            await self.sending()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            os.close(self.fd)
