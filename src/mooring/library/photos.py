@@ -26,9 +26,11 @@ ISSUE_PHOTOS = issuing(
     "photo",
     "photos",
     # The lock is the one that the foreign key takes at the end. Taken here, a vanishing album is no target, and whoever
-    # deletes one, album before quotas too, never waits for us while we wait for them.
-    allowed="""SELECT w.* FROM wanted w JOIN albums a ON a.id = w.target_id AND a.owner_id = w.uploader_id
-    FOR KEY SHARE OF a""",
+    # deletes one, album before quotas too, never waits for us while we wait for them. Once per album: per upload it
+    # costs a tenth of the whole statement.
+    allowed="""SELECT w.* FROM wanted w JOIN (
+        SELECT id, owner_id FROM albums WHERE id IN (SELECT target_id FROM wanted) FOR KEY SHARE
+    ) a ON a.id = w.target_id AND a.owner_id = w.uploader_id""",
     described=True,
     with_it=""", photo AS (
     INSERT INTO photos (id) SELECT id FROM issued
