@@ -110,6 +110,25 @@ class World:
         await self.put(ticket.put, body)
         return await self.photos.confirm(ticket.photo_id, user_id=user_id)
 
+    async def processed(self, user_id: int, album_id: int) -> Upload:
+        """As a worker leaves it: with its renditions, which are told from it by their bytes."""
+        upload = await self.arrived(user_id, album_id)
+        for name in ("thumb", "large", "clean"):
+            await self.make_rendition(upload.id, name)
+        return upload
+
+    async def make_rendition(self, upload_id: int, name: str) -> None:
+        key, body = f"renditions/{upload_id}_{name}", f"the {name} of {upload_id}".encode()
+        found = await self.disk.write(key, once(body), content_type="image/webp")
+        await self.db.execute(
+            "INSERT INTO renditions VALUES ($1, $2, $3, 'image/webp', 8, 6, $4, $5)",
+            upload_id,
+            name,
+            key,
+            len(body),
+            found.etag,
+        )
+
     # ── what is so ──
 
     async def state(self, upload_id: int) -> str:

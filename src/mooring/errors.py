@@ -106,6 +106,40 @@ class KeyNotUsable(MooringError):
         super().__init__("An Idempotency-Key has 1 to 255 characters.")
 
 
+# ── share links ──────────────────────────────────────────────────────────────────────────────────
+
+
+class ShareLinkNotFound(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This share link does not exist. Check that you have all of its address.")
+
+
+class ShareLinkGone(MooringError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This share link {why}. Ask whoever sent it to you for a new one.")
+
+
+class SharePasswordRequired(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This share link has a password: POST it, or send it in the header 'X-Share-Password'.")
+
+
+class WrongSharePassword(MooringError):
+    def __init__(self) -> None:
+        super().__init__("The password of this share link is another one.")
+
+
+class ShareLinkNotOpened(MooringError):
+    def __init__(self) -> None:
+        super().__init__(
+            "The views of this share link are limited: open it first, and show the pass you get for its images."
+        )
+
+
+class TooManyGuesses(TooManyAttempts):
+    """Of tokens that nobody gave out."""
+
+
 # ── an upload's life ─────────────────────────────────────────────────────────────────────────────
 
 

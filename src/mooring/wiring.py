@@ -33,6 +33,9 @@ from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.images import Images
 from mooring.library.photos import Photos
+from mooring.library.share_links import ShareLinks
+from mooring.library.share_pass import ShareKey
+from mooring.library.shared import Shared
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
@@ -66,6 +69,8 @@ class House:
     photos: Photos
     direct_photos: DirectPhotos
     images: Images
+    share_links: ShareLinks
+    shared: Shared
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
@@ -145,6 +150,8 @@ def _house(
     http: httpx.AsyncClient,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
+    accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
+    share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings))
     delivery = _delivery(settings, uploads, metrics)
@@ -165,13 +172,15 @@ def _house(
         storage=storage,
         metrics=metrics,
         callers=Callers(db, tokens, clock, issuer),
-        accounts=Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock),
+        accounts=accounts,
         idempotency=idempotency,
         uploads=uploads,
         albums=Albums(db, clock),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
+        shared=Shared(db, clock, accounts.passwords, share_key, metrics),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
@@ -238,12 +247,16 @@ def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:
     if kind == "disk" and (rest or not settings.s3_bucket):
         folder = Path(rest) if rest else settings.data / "storage"
         derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        return DiskStorage(folder, derived, settings.public_url or "http://127.0.0.1:8000", clock)
+        return DiskStorage(folder, derived, public_url_of(settings), clock)
     if kind in ("s3", "disk"):
         return S3Storage(_bucket(settings))
     raise SetupProblem(
         f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
     )
+
+
+def public_url_of(settings: Settings) -> str:
+    return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")
 
 
 def _bucket(settings: Settings) -> Bucket:

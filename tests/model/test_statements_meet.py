@@ -10,6 +10,7 @@ import pytest
 from mooring.db.pool import Database, Executor
 from mooring.uploads import queries
 from mooring.uploads.lifecycle import Move, State, Trigger, advance
+from mooring.uploads.removals import REMOVE, remove
 
 from .conftest import Stage
 from .laws import hold
@@ -45,7 +46,7 @@ async def is_renewed(scene: Scene, tx: Executor, it: Known) -> None:
 
 async def is_deleted(scene: Scene, tx: Executor, it: Known) -> None:
     it.delete_asked = True
-    await queries.remove(tx, [it.id], at=scene.clock(), trigger=Trigger.CLIENT)
+    await remove(tx, REMOVE, [it.id], at=scene.clock(), trigger=Trigger.CLIENT)
 
 
 async def is_looked_for(scene: Scene, tx: Executor, it: Known) -> None:

@@ -41,13 +41,9 @@ CHECKS = [
     negative_data_rejection,
 ]
 EXAMPLES = 20  # of each operation and mode
-Known = dict[str, int] | None
-KNOWN = {
-    "get": 1,
-    "post": 4,
-    "patch": 1,
-    "delete": 5,
-}  # made-up ids seldom are anybody's: one that arrived, and two that wait
+Known = dict[str, int | str] | None
+# Made-up ids seldom are anybody's: one that arrived, and two that wait.
+KNOWN: dict[str, int | str] = {"get": 1, "patch": 1, "post": 4, "delete": 5}
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +56,7 @@ async def test_the_openapi_is_true_and_no_request_is_answered_500(signed_in: htt
     for _ in range(5):
         await put(signed_in, await issue(signed_in))
     await signed_in.post("/photos/confirm/batch", json={"photo_ids": [1, 2]})
+    token = (await signed_in.post("/albums/1/share-links", json={})).json()["token"]
     schema = schemathesis.openapi.from_dict((await signed_in.get("/openapi.json")).json())
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) == sum(len(methods) for methods in app.openapi()["paths"].values()) >= 21
@@ -69,7 +66,8 @@ async def test_the_openapi_is_true_and_no_request_is_answered_500(signed_in: htt
         if takes_anything(operation):
             await to_thread.run_sync(attack, signed_in, operation, GenerationMode.NEGATIVE, None, seen)
         if "{" in operation.path:
-            known = {operation.path.partition("{")[2].partition("}")[0]: KNOWN[operation.method]}
+            known = dict.fromkeys(re.findall(r"{(\w+)}", operation.path), KNOWN[operation.method])
+            known |= {"token": token} if "token" in known else {}
             await to_thread.run_sync(attack, signed_in, operation, GenerationMode.POSITIVE, known, seen)
     assert seen >= {200, 201, 204, 401, 404, 422}, "the attack did not get far"
     assert app.state.house.metrics.registry.get_sample_value("photo_api_exceptions_total") == 0
@@ -108,6 +106,7 @@ async def send(client: httpx.AsyncClient, asked: requests.PreparedRequest) -> ht
 
 async def test_every_operation_says_who_may_call_it_and_how_it_refuses(app: FastAPI) -> None:
     free = {"/health", "/health/live", "/metrics", "/auth/register", "/auth/login", "/auth/refresh", "/auth/logout"}
+    free |= {"/share/{token}", "/share/{token}/photos/{photo_id}/image"}
     for path, methods in app.openapi()["paths"].items():
         for method, operation in methods.items():
             assert ("security" in operation) == (path not in free), (method, path)
@@ -118,7 +117,12 @@ async def test_every_operation_says_who_may_call_it_and_how_it_refuses(app: Fast
 
 
 async def test_every_creating_call_says_that_it_takes_a_key(app: FastAPI) -> None:
-    for path in ("/albums", *(path for path in app.openapi()["paths"] if re.search("presigned|confirm", path))):
+    for path in (
+        "/albums",
+        "/albums/{album_id}/photos",
+        "/albums/{album_id}/share-links",
+        *(path for path in app.openapi()["paths"] if re.search("presigned|confirm", path)),
+    ):
         parameters = app.openapi()["paths"][path]["post"]["parameters"]
         [key] = [one for one in parameters if one["name"] == "Idempotency-Key"]
         assert (key["in"], key["required"]) == ("header", False)

@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -26,11 +26,10 @@ class LoginThrottle:
         window = MovingWindowRateLimiter(self.kept)
         for limit, key in self._limits(email, address):
             if not window.test(limit, *key):
-                reset_at = window.get_window_stats(limit, *key).reset_time
-                raise TooManyAttempts(max(1, math.ceil(reset_at - time.time())))
+                raise TooManyAttempts(seconds_to_wait(window, limit, *key))
 
     def failed(self, email: str, address: str) -> None:
-        self._drop_empty()
+        drop_empty(self.kept)
         for limit, key in self._limits(email, address):
             MovingWindowRateLimiter(self.kept).hit(limit, *key)
 
@@ -45,12 +44,18 @@ class LoginThrottle:
             (self.of_address, ("address", network)),
         ]
 
-    def _drop_empty(self) -> None:
-        """`limits` empties what lapsed but keeps its key for ever: made-up e-mails would fill the memory."""
-        if len(self.kept.events) < MOST_KEPT:
-            return
-        for key in [key for key, events in self.kept.events.items() if not events]:
-            del self.kept.events[key]
+
+def seconds_to_wait(window: MovingWindowRateLimiter, limit: RateLimitItem, *key: str) -> int:
+    reset_at = window.get_window_stats(limit, *key).reset_time
+    return max(1, math.ceil(reset_at - time.time()))
+
+
+def drop_empty(kept: MemoryStorage) -> None:
+    """`limits` empties what lapsed but keeps its key for ever: made-up names would fill the memory."""
+    if len(kept.events) < MOST_KEPT:
+        return
+    for key in [key for key, events in kept.events.items() if not events]:
+        del kept.events[key]
 
 
 def network_of(address: str) -> str:
@@ -64,3 +69,14 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(IPv6Address(int(parsed) >> 64 << 64))
+
+
+def client_id(address: str) -> str:
+    """A part of the address, for a label: enough to see that it is one guesser."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 6 and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    return str(ip_network((parsed, 24 if parsed.version == 4 else 48), strict=False))

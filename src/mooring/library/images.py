@@ -87,13 +87,13 @@ WHERE p.album_id = $1 AND p.photo_id = $2""",
 
 def _file(row: Sequence[Any]) -> ServedFile:
     object_key, etag, content_type, size_bytes, filename, modified_at, was_made = row
-    name = _last_segment(filename)
+    name = last_segment(filename)
     if was_made:
         name = _made_name(name, content_type)
     return ServedFile(object_key, etag, content_type, size_bytes, name, modified_at)
 
 
-def _last_segment(filename: str) -> str:
+def last_segment(filename: str) -> str:
     """Where it lay on its owner's machine is nobody's business."""
     return re.split(r"[/\\]", filename)[-1]
 

@@ -25,7 +25,12 @@ log = structlog.get_logger()
 ISSUE_PHOTOS = issuing(
     "photo",
     "photos",
-    allowed="SELECT w.* FROM wanted w JOIN albums a ON a.id = w.target_id AND a.owner_id = w.uploader_id",
+    # The lock is the one that the foreign key takes at the end. Taken here, a vanishing album is no target, and whoever
+    # deletes one, album before quotas too, never waits for us while we wait for them. Once per album: per upload it
+    # costs a tenth of the whole statement.
+    allowed="""SELECT w.* FROM wanted w JOIN (
+        SELECT id, owner_id FROM albums WHERE id IN (SELECT target_id FROM wanted) FOR KEY SHARE
+    ) a ON a.id = w.target_id AND a.owner_id = w.uploader_id""",
     described=True,
     with_it=""", photo AS (
     INSERT INTO photos (id) SELECT id FROM issued
@@ -49,6 +54,9 @@ class Photo:
     upload: Upload
     title: str | None
     description: str | None
+
+
+PHOTO = f"{COLUMNS}, p.title, p.description"  # of `uploads u` and `photos p`
 
 
 @dataclass(frozen=True)
@@ -148,19 +156,19 @@ class Photos:
 
     async def get(self, photo_id: int, *, user_id: int) -> Photo:
         rows = await self.uploads.db.fetch(
-            f"""SELECT {COLUMNS}, p.title, p.description FROM photos p JOIN uploads u ON u.id = p.id
+            f"""SELECT {PHOTO} FROM photos p JOIN uploads u ON u.id = p.id
                 WHERE p.id = $1 AND u.uploader_id = $2""",
             photo_id,
             user_id,
         )
         if not rows:
             raise PhotoNotFound(photo_id)
-        return _photo_of(rows[0])
+        return photo_of(rows[0])
 
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Photo]:
         """What arrived, newest first."""
         rows = await self.uploads.db.fetch(
-            f"""SELECT {COLUMNS}, p.title, p.description FROM uploads u JOIN photos p ON p.id = u.id
+            f"""SELECT {PHOTO} FROM uploads u JOIN photos p ON p.id = u.id
                 WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2)
                   AND u.processing_status = ANY ($4::text[])
                 ORDER BY u.id DESC LIMIT $3""",
@@ -169,7 +177,7 @@ class Photos:
             limit,
             sorted(STORED),
         )
-        return [_photo_of(row) for row in rows]
+        return [photo_of(row) for row in rows]
 
     async def edit(self, photo_id: int, *, user_id: int, changes: Mapping[str, str | None]) -> Photo:
         """`changes`: `title`, `description` or both; None clears, what is not named stays."""
@@ -188,13 +196,13 @@ class Photos:
         )
         if not rows:
             raise PhotoNotFound(photo_id)
-        return _photo_of(rows[0])
+        return photo_of(rows[0])
 
     async def delete(self, photo_id: int, *, user_id: int) -> None:
         await self.get(photo_id, user_id=user_id)
         await self.uploads.remove(photo_id, owner_id=user_id)
 
 
-def _photo_of(row: Sequence[Any]) -> Photo:
+def photo_of(row: Sequence[Any]) -> Photo:
     *upload, title, description = row
     return Photo(upload_of(upload), title, description)

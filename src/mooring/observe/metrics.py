@@ -19,14 +19,14 @@ Result = Literal["success", "failure"]
 Access = Literal["authenticated", "shared"]
 Granted = Literal["success", "denied"]
 RESULTS: tuple[Result, ...] = ("success", "failure")
+TokenStatus = Literal["valid", "invalid", "expired"]
+MOST_CLIENTS = 100  # with a series of their own; the rest is `other`
 
 ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOGIN_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
-
-MOST_CLIENTS = 100  # that a metric names
 
 
 class Metrics:
@@ -133,6 +133,32 @@ class Metrics:
             "photo_api_external_request_errors_total", "Failures of other services", ["service"], registry=registry
         )
 
+        # ── share links ──
+        opening = ["token_status", "result"]
+        self.share_access = Counter(
+            "photo_api_share_link_access_total", "Share links asked for", opening, registry=registry
+        )
+        self.share_access_seconds = Histogram(
+            "photo_api_share_link_access_duration_seconds",
+            "Time to open a share link, or to refuse it",
+            opening,
+            buckets=ACCESS_BUCKETS,
+            registry=registry,
+        )
+        self.share_guesses = Counter(
+            "photo_api_share_link_brute_force_attempts_total",
+            "Unknown share tokens that were tried",
+            ["client_id"],
+            registry=registry,
+        )
+        self.share_images = Counter(
+            "photo_api_share_link_image_access_total",
+            "Images asked for by share links",
+            ["token_status", "photo_in_album"],
+            registry=registry,
+        )
+        self._guessers: set[str] = set()
+
         # Looking a child up by its labels costs more than counting: the hot ones are kept.
         self._presigned = {result: self.presigned.labels(result) for result in RESULTS}
         self._confirmed = {result: self.confirmed.labels(result) for result in RESULTS}
@@ -195,6 +221,19 @@ class Metrics:
             self._limited_clients.add(client_id)
         self.rate_limit_hits.labels(endpoint, client_id).inc()
         self.rate_limit_requests.labels(endpoint, "blocked").inc()
+
+    def share_opened(self, token_status: TokenStatus, result: Granted, seconds: float) -> None:
+        self.share_access.labels(token_status, result).inc()
+        self.share_access_seconds.labels(token_status, result).observe(seconds)
+
+    def share_guessed(self, client_id: str) -> None:
+        """The first hundred who guess have a series of their own."""
+        if len(self._guessers) < MOST_CLIENTS:
+            self._guessers.add(client_id)
+        self.share_guesses.labels(client_id if client_id in self._guessers else "other").inc()
+
+    def share_image(self, token_status: TokenStatus, *, is_in_album: bool) -> None:
+        self.share_images.labels(token_status, "yes" if is_in_album else "no").inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from mooring.db.pool import Executor
-from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Trigger, Upload, upload_of
+from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Upload, upload_of
 from mooring.uploads.quota import Plan
 
 
@@ -238,45 +238,6 @@ RETURNING {COLUMNS}""",
         reclaim_after,
         limit,
         SLOW_PUT,
-    )
-    return [upload_of(row) for row in rows]
-
-
-async def remove(tx: Executor, upload_ids: Sequence[int], *, at: datetime, trigger: Trigger) -> list[Upload]:
-    """Delete uploads for good: the quota is freed and the object marked for removal, in the same statement."""
-    rows = await tx.fetch(
-        f"""
-WITH locked AS MATERIALIZED (
-    SELECT id FROM uploads WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE
-), gone AS (
-    DELETE FROM uploads u USING locked l WHERE u.id = l.id
-    RETURNING {COLUMNS}, u.reserved_bytes,
-        CASE WHEN u.processing_status = ANY ($5::text[]) THEN u.file_size ELSE 0 END AS used
-), owed AS (
-    SELECT uploader_id, sum(reserved_bytes)::bigint AS held, sum(used)::bigint AS used,
-           count(*) FILTER (WHERE reserved_bytes > 0)::int AS files
-    FROM gone GROUP BY uploader_id
-), quota AS MATERIALIZED (
-    SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
-), freed AS (
-    UPDATE quotas q
-    SET reserved_bytes = quota.reserved_bytes - o.held,
-        used_bytes = quota.used_bytes - o.used,
-        in_flight = quota.in_flight - o.files
-    FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
-), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'deleted', $3, $2 FROM gone ORDER BY id
-), doomed AS (
-    INSERT INTO removals (object_key, multipart_id, due_at, until)
-    SELECT object_key, multipart_id, $2, greatest(expires_at, $2) + $4 FROM gone
-    ON CONFLICT (object_key) DO UPDATE SET due_at = excluded.due_at
-)
-SELECT {COLUMNS.replace("u.", "g.")} FROM gone g""",
-        upload_ids,
-        at,
-        trigger,
-        SLOW_PUT,
-        sorted(STORED),
     )
     return [upload_of(row) for row in rows]
 

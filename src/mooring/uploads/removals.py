@@ -5,6 +5,50 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mooring.db.pool import Executor
+from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Trigger, Upload, upload_of
+
+
+def removing(which: str) -> str:
+    """The statement that deletes uploads for good: with it quotas are freed and objects marked for removal.
+    `which` selects their ids; what it asks for is $5. Uploads are locked before quotas, in the order of their ids."""
+    return f"""
+WITH locked AS MATERIALIZED (
+    SELECT id FROM uploads WHERE id IN ({which}) ORDER BY id FOR UPDATE
+), gone AS (
+    DELETE FROM uploads u USING locked l WHERE u.id = l.id
+    RETURNING {COLUMNS}, u.reserved_bytes,
+        CASE WHEN u.processing_status = ANY ($4::text[]) THEN u.file_size ELSE 0 END AS used
+), owed AS (
+    SELECT uploader_id, sum(reserved_bytes)::bigint AS held, sum(used)::bigint AS used,
+           count(*) FILTER (WHERE reserved_bytes > 0)::int AS files
+    FROM gone GROUP BY uploader_id
+), quota AS MATERIALIZED (
+    SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+), freed AS (
+    UPDATE quotas q
+    SET reserved_bytes = quota.reserved_bytes - o.held,
+        used_bytes = quota.used_bytes - o.used,
+        in_flight = quota.in_flight - o.files
+    FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
+), logged AS (
+    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'deleted', $2, $1 FROM gone ORDER BY id
+), doomed AS (
+    INSERT INTO removals (object_key, multipart_id, due_at, until)
+    SELECT object_key, multipart_id, $1::timestamptz, greatest(expires_at, $1) + $3 FROM gone
+    UNION ALL
+    SELECT r.object_key, NULL, $1::timestamptz, $1::timestamptz FROM renditions r JOIN gone g ON g.id = r.upload_id
+    ON CONFLICT (object_key) DO UPDATE SET due_at = excluded.due_at
+)
+SELECT {COLUMNS.replace("u.", "g.")} FROM gone g"""
+
+
+REMOVE = removing("SELECT unnest($5::bigint[])")
+
+
+async def remove(tx: Executor, statement: str, asked: object, *, at: datetime, trigger: Trigger) -> list[Upload]:
+    """What a statement of `removing` deleted."""
+    rows = await tx.fetch(statement, at, trigger, SLOW_PUT, sorted(STORED), asked)
+    return [upload_of(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from mooring.errors import (
 )
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Found, Signed, Storage
-from mooring.uploads import queries
+from mooring.uploads import queries, removals
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
@@ -228,7 +228,9 @@ class Uploads:
 
     async def remove(self, upload_id: int, *, owner_id: int) -> None:
         upload = await self.get(upload_id, owner_id=owner_id)
-        for gone in await queries.remove(self.db, [upload.id], at=self.clock(), trigger=Trigger.CLIENT):
+        for gone in await removals.remove(
+            self.db, removals.REMOVE, [upload.id], at=self.clock(), trigger=Trigger.CLIENT
+        ):
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
 

@@ -1,5 +1,6 @@
 """What each error is in HTTP, and the envelope every one of them travels in."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -37,6 +38,12 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.TooManyInFlight: (429, "TOO_MANY_UPLOADS_IN_FLIGHT"),
     errors.KeyReused: (409, "IDEMPOTENCY_KEY_REUSED"),
     errors.KeyNotUsable: (400, "IDEMPOTENCY_KEY_NOT_USABLE"),
+    errors.ShareLinkNotFound: (404, "SHARE_LINK_NOT_FOUND"),
+    errors.ShareLinkGone: (410, "SHARE_LINK_GONE"),
+    errors.SharePasswordRequired: (401, "PASSWORD_REQUIRED"),
+    errors.WrongSharePassword: (401, "WRONG_PASSWORD"),
+    errors.ShareLinkNotOpened: (401, "SHARE_LINK_NOT_OPENED"),
+    errors.TooManyGuesses: (429, "TOO_MANY_GUESSES"),
     errors.FileNotArrived: (404, "FILE_NOT_ARRIVED"),
     errors.UploadRejected: (409, "UPLOAD_REJECTED"),
     errors.UploadGone: (410, "UPLOAD_GONE"),
@@ -136,8 +143,13 @@ async def _expected(request: Request, failure: Exception) -> JSONResponse:
     if isinstance(failure, errors.TooManyAttempts | errors.TooManyRequests):
         headers["Retry-After"] = str(failure.retry_after)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("leaning_on_nothing", code=code, why=getattr(failure, "what", ""), path=request.url.path)
+        log.error("leaning_on_nothing", code=code, why=getattr(failure, "what", ""), path=_in_the_log(request))
     return _envelope(request, status, code, failure.message, headers=headers)
+
+
+def _in_the_log(request: Request) -> str:
+    """Whoever reads it must not be able to open what was shared with others."""
+    return re.sub(r"^/share/[^/]+", "/share/…", request.url.path)
 
 
 async def _of_http(request: Request, failure: Exception) -> JSONResponse:
@@ -179,5 +191,5 @@ async def _left(request: Request, _: Exception) -> JSONResponse:
 async def _bug(request: Request, failure: Exception) -> JSONResponse:
     """Nobody expected this: counted, told in full to the log, and not at all to the caller."""
     request.app.state.house.metrics.exceptions.inc()
-    log.error("unexpected_exception", path=request.url.path, exc_info=failure)
+    log.error("unexpected_exception", path=_in_the_log(request), exc_info=failure)
     return _envelope(request, 500, "INTERNAL_ERROR", "Something went wrong on our side. It has been noted; try again.")

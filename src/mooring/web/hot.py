@@ -162,24 +162,21 @@ def _getting(one: HotRoute) -> dict[str, Any]:
         }
         for name, about in schema["properties"].items()
     ]
-    bytes_ = {"description": "The bytes", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
-    return {
-        "parameters": parameters,
-        "responses": {
-            "200": bytes_,
-            "206": {**bytes_, "description": "The bytes that `Range` asked for"},
-            "302": {"description": "Where the CDN has it"},
-            "304": {"description": "As the client has it"},
-            "416": {"description": "There are no such bytes"},
-            "default": WENT_WRONG,
-        },
-    }
+    return {"parameters": parameters, "responses": {**IMAGE_ANSWERS, "default": WENT_WRONG}}
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
+_BYTES = {"description": "The bytes", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
+IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    "200": _BYTES,
+    "206": {**_BYTES, "description": "The bytes that `Range` asked for"},
+    "302": {"description": "Where the CDN has it"},
+    "304": {"description": "As the client has it"},
+    "416": {"description": "There are no such bytes"},
+}
 WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",

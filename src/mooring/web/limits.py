@@ -9,7 +9,7 @@ from limits import RateLimitItem
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mooring.accounts.throttle import network_of
+from mooring.accounts.throttle import client_id, network_of
 from mooring.errors import TooManyRequests
 from mooring.observe.metrics import Metrics
 from mooring.web.errors import answer_to
@@ -68,7 +68,7 @@ class LimitsDoor:
         client = self._clients.get(address) or self._client(address)
         wait = self.here.hit(name, client) if self.shared is None else await self.shared.hit(name, client)
         if wait:
-            self.metrics.rate_limited(name, shortened(client))
+            self.metrics.rate_limited(name, client_id(client))
             response = await answer_to(Request(scope, receive), TooManyRequests(wait))
             await response(scope, receive, send)
             return
@@ -90,12 +90,3 @@ def _shared(store: str, limits: Mapping[str, RateLimitItem], on_error: Callable[
     from mooring.web.shared_windows import Shared  # six megabytes that only who shares has to pay
 
     return Shared(store, limits, on_error)
-
-
-def shortened(client: str) -> str:
-    """For a metric: whose network, not whose address. 203.0.113.9 → 203.0.113.x, 2001:db8:1:2:: → 2001:db8:1::x"""
-    if ":" in client:
-        groups = client.partition("::")[0].split(":")
-        return ":".join(groups[:3]) + "::x"
-    network, dot, _ = client.rpartition(".")
-    return f"{network}.x" if dot else client

@@ -32,10 +32,12 @@ async def create_once(
     *,
     status: int = 200,
     content: bytes | None = None,
+    seal: bytes = b"",
 ) -> Response:
     """`create` gets the transaction that the key is recorded in, or None where there is no key. `content`: what was
-    sent, where the body itself is no longer there."""
-    key = await _key_of(request, caller, content)
+    sent, where the body itself is no longer there. `seal`: a secret, for bodies with a password in them, that nobody
+    may guess by the fingerprint that is kept."""
+    key = await _key_of(request, caller, content, seal)
     if key is None:
         return reply(await create(None), status)
 
@@ -64,7 +66,7 @@ async def answer_once(
     return _response(await request.app.state.house.idempotency.answer_once(key, kept))
 
 
-async def _key_of(request: Request, caller: Caller, content: bytes | None = None) -> Key | None:
+async def _key_of(request: Request, caller: Caller, content: bytes | None = None, seal: bytes = b"") -> Key | None:
     given = header(request.scope, b"idempotency-key")
     if given is None:
         return None
@@ -72,7 +74,7 @@ async def _key_of(request: Request, caller: Caller, content: bytes | None = None
         raise KeyNotUsable
     content = await request.body() if content is None else content
     what = request.method.encode() + b" " + request.scope["path"].encode() + b"\n" + content
-    return Key(caller.user_id, given.decode("latin-1"), sha256(what).digest())
+    return Key(caller.user_id, given.decode("latin-1"), sha256(seal + what).digest())
 
 
 def _answer(model: BaseModel, status: int) -> Answer:

@@ -91,7 +91,7 @@ class ConfirmResults(BaseModel):
 
 class PhotoOut(BaseModel):
     id: int
-    album_id: int | None
+    album_id: int | None = Field(description="The album it was uploaded into, while it is in it")
     filename: str
     title: str | None
     description: str | None
@@ -201,8 +201,8 @@ async def list_photos(request: Request, caller: SignedIn, limit: Limit = 50, cur
     """The caller's photos that arrived, newest first."""
     photos = request.app.state.house.photos
     page = await photos.page(user_id=caller.user_id, before=cursor, limit=limit)
-    shown = [_shown(photo, photos) for photo in page]
-    return PhotoPage(photos=shown, next_cursor=shown[-1].id if len(shown) == limit else None)
+    listed = [shown(photo, photos) for photo in page]
+    return PhotoPage(photos=listed, next_cursor=listed[-1].id if len(listed) == limit else None)
 
 
 @router.get("/upload-tracking")
@@ -226,7 +226,7 @@ async def upload_tracking(
 @router.get("/{photo_id}")
 async def get_photo(request: Request, photo_id: PathId, caller: SignedIn) -> PhotoOut:
     photos = request.app.state.house.photos
-    return _shown(await photos.get(photo_id, user_id=caller.user_id), photos)
+    return shown(await photos.get(photo_id, user_id=caller.user_id), photos)
 
 
 @router.patch("/{photo_id}")
@@ -234,7 +234,7 @@ async def edit_photo(request: Request, photo_id: PathId, changes: PhotoChanges, 
     """Title and description: null clears, what is not sent stays."""
     photos = request.app.state.house.photos
     asked = changes.model_dump(exclude_unset=True)
-    return _shown(await photos.edit(photo_id, user_id=caller.user_id, changes=asked), photos)
+    return shown(await photos.edit(photo_id, user_id=caller.user_id, changes=asked), photos)
 
 
 @router.delete("/{photo_id}", status_code=204)
@@ -259,7 +259,7 @@ def _result(photo_id: int, found: Upload | MooringError, photos: Any) -> Confirm
     return ConfirmResult(photo_id=photo_id, filename=found.original_filename, url=photos.url(found))
 
 
-def _shown(photo: Photo, photos: Any) -> PhotoOut:
+def shown(photo: Photo, photos: Any) -> PhotoOut:
     upload = photo.upload
     return PhotoOut.model_construct(
         id=upload.id,
