@@ -130,6 +130,11 @@ class NotPending(MooringError):
         )
 
 
+class NotFailed(MooringError):
+    def __init__(self, upload_id: int, state: str) -> None:
+        super().__init__(f"Upload {upload_id} is {state}: only one that FAILED can be tried again.")
+
+
 # ── what storage refuses ─────────────────────────────────────────────────────────────────────────
 
 

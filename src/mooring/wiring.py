@@ -27,9 +27,12 @@ from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
 from mooring.db.pool import Database, open_database
 from mooring.errors import DatabaseUnavailable, SetupProblem
+from mooring.jobs import queue
+from mooring.jobs.worker import Worker
 from mooring.library.albums import Albums
-from mooring.library.photos import Photos
+from mooring.library.photos import Photos, record_facts
 from mooring.observe.metrics import Metrics
+from mooring.processing.sandbox import Sandbox
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
@@ -40,6 +43,7 @@ from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
 from mooring.uploads.sweep import Sweep
+from mooring.uploads.work import Work
 
 SHORTEST_SECRET = 32
 
@@ -61,6 +65,7 @@ class House:
     photos: Photos
     reconciliation: Reconciliation
     sweep: Sweep
+    worker: Worker
     doors: str = field(default="starting")
 
     def open_doors(self) -> None:
@@ -103,7 +108,7 @@ async def open_house(
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
-        house = _house(settings, clock, metrics, db, storage, secret, http)
+        house = _house(settings, clock, metrics, db, storage, secret, http, url)
         closing.callback(house.accounts.close)
         yield house
 
@@ -135,6 +140,7 @@ def _house(
     storage: Storage,
     secret: str,
     http: httpx.AsyncClient,
+    url: str,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
@@ -146,7 +152,12 @@ def _house(
         batch_size=settings.batch_size,
         at_once=settings.batch_max_concurrent,
         pause=timedelta(milliseconds=settings.batch_interval_ms),
-        chores=(idempotency.purge, partial(purge_sessions, db, limit=1000), reconciliation.purge_trash),
+        chores=(
+            idempotency.purge,
+            partial(purge_sessions, db, limit=1000),
+            reconciliation.purge_trash,
+            partial(queue.keep, db, limit=1000),
+        ),
     )
     return House(
         settings=settings,
@@ -162,7 +173,21 @@ def _house(
         photos=Photos(uploads, photo(settings.photo_max_bytes), metrics),
         reconciliation=reconciliation,
         sweep=sweep,
+        worker=_worker(settings, uploads, metrics, url),
     )
+
+
+def _worker(settings: Settings, uploads: Uploads, metrics: Metrics, url: str) -> Worker:
+    work = Work(
+        uploads,
+        Sandbox(settings.job_memory_bytes, settings.job_seconds, settings.photo_max_pixels),
+        record={"photo": record_facts},
+        metrics=metrics,
+        attempts=settings.job_attempts,
+        pause=timedelta(seconds=settings.job_pause_seconds),
+    )
+    handlers = {queue.PROCESS["photo"]: work.process}
+    return Worker(url, handlers, settings.worker_concurrency, metrics.processing_active)
 
 
 def _terms(settings: Settings) -> Terms:

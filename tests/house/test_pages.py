@@ -33,6 +33,8 @@ OF_THE_GUIDES: Mapping[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
     "photo_api_photo_upload_total": (Counter, ("upload_method", "result")),
     "photo_api_photo_upload_file_size_bytes": (Histogram, ("upload_method",)),
     "photo_api_temp_upload_incomplete_after_ttl": (Gauge, ()),
+    "photo_api_processing_duration_seconds": (Histogram, ("kind", "result")),
+    "photo_api_processing_jobs_active": (Gauge, ()),
 }
 REQUEST_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 

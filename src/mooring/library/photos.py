@@ -1,7 +1,7 @@
 """Photos: issued into an album, confirmed, shown to their owner."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -49,6 +49,15 @@ class Photo:
     upload: Upload
     title: str | None
     description: str | None
+    # None until it was processed.
+    width: int | None = None
+    height: int | None = None
+    blurhash: str | None = None
+    camera: str | None = None
+    taken_at: datetime | None = None
+
+
+_FACTS = "p.title, p.description, p.width, p.height, p.blurhash, p.camera, p.taken_at"
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ class Photos:
 
     async def get(self, photo_id: int, *, user_id: int) -> Photo:
         rows = await self.uploads.db.fetch(
-            f"""SELECT {COLUMNS}, p.title, p.description FROM photos p JOIN uploads u ON u.id = p.id
+            f"""SELECT {COLUMNS}, {_FACTS} FROM photos p JOIN uploads u ON u.id = p.id
                 WHERE p.id = $1 AND u.uploader_id = $2""",
             photo_id,
             user_id,
@@ -153,7 +162,7 @@ class Photos:
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Photo]:
         """What arrived, newest first."""
         rows = await self.uploads.db.fetch(
-            f"""SELECT {COLUMNS}, p.title, p.description FROM uploads u JOIN photos p ON p.id = u.id
+            f"""SELECT {COLUMNS}, {_FACTS} FROM uploads u JOIN photos p ON p.id = u.id
                 WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2)
                   AND u.processing_status = ANY ($4::text[])
                 ORDER BY u.id DESC LIMIT $3""",
@@ -170,5 +179,18 @@ class Photos:
 
 
 def _photo_of(row: Sequence[Any]) -> Photo:
-    *upload, title, description = row
-    return Photo(upload_of(upload), title, description)
+    *upload, title, description, width, height, blurhash, camera, taken_at = row
+    return Photo(upload_of(upload), title, description, width, height, blurhash, camera, taken_at)
+
+
+async def record_facts(tx: Executor, photo_id: int, facts: Mapping[str, Any]) -> None:
+    """What processing found."""
+    await tx.fetch(
+        "UPDATE photos SET width = $2, height = $3, blurhash = $4, camera = $5, taken_at = $6 WHERE id = $1",
+        photo_id,
+        facts["width"],
+        facts["height"],
+        facts["blurhash"],
+        facts["camera"],
+        datetime.fromisoformat(facts["taken_at"]) if facts["taken_at"] else None,
+    )

@@ -1,4 +1,5 @@
-"""One upload's life on a page: issue, arrive, renew, remove. The sweep is beside it."""
+"""One upload's life on a page: issue, arrive, retry, renew, remove. The sweep and the work
+on what arrived are beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from mooring.db.pool import Database, Executor
 from mooring.errors import (
     FileNotArrived,
     MooringError,
+    NotFailed,
     NotPending,
     QuotaExceeded,
     TooManyInFlight,
@@ -186,9 +188,30 @@ class Uploads:
         first: dict[int, Move] = {}
         for move in asked:
             first.setdefault(move.upload_id, move)
-        moved = await advance(self.db, State.UPLOADED, list(first.values()), what="arrived", at=self.clock())
+        moved = await advance(
+            self.db,
+            State.UPLOADED,
+            list(first.values()),
+            what="arrived",
+            at=self.clock(),
+            only_from=State.PENDING,  # a FAILED one arrived long ago
+        )
         by_id = {upload.id: upload for upload in moved}
         return [by_id.get(move.upload_id) if first[move.upload_id] is move else None for move in asked]
+
+    # ── once more ──
+
+    async def retry(self, upload_id: int) -> Upload:
+        """Processing failed, and somebody thinks that it would not again."""
+        moves = [Move(upload_id, Trigger.ADMIN)]
+        retried = await advance(
+            self.db, State.UPLOADED, moves, what="retried", at=self.clock(), only_from=State.FAILED
+        )
+        if retried:
+            log.info("upload_retried", upload_id=upload_id, user_id=retried[0].uploader_id)
+            return retried[0]
+        now = (await queries.find(self.db, [upload_id])).get(upload_id)
+        raise NotFailed(upload_id, now.state) if now else UploadNotFound(upload_id)
 
     # ── look and renew ──
 

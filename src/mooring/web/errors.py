@@ -40,6 +40,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.UploadRejected: (409, "UPLOAD_REJECTED"),
     errors.UploadGone: (410, "UPLOAD_GONE"),
     errors.NotPending: (409, "UPLOAD_NOT_PENDING"),
+    errors.NotFailed: (409, "UPLOAD_NOT_FAILED"),
     errors.UrlNotValid: (403, "URL_NOT_VALID"),
     errors.ChecksumDiffers: (400, "CHECKSUM_DIFFERS"),
     errors.ObjectExists: (412, "OBJECT_EXISTS"),
