@@ -11,7 +11,7 @@ setup: .venv/.dev  ## make .venv with everything that developing needs
 run: .venv/.run  ## serve the embedded default: database, storage and API in one process
 	$(BIN)/mooring serve
 
-test: .venv/.dev  ## run every test (as root it first installs the Debian packages the tests use)
+test: .venv/.dev  ## run every test, but those with Ceph (as root it first installs the Debian packages they use)
 	@BIN=$(BIN) sh tests/run.sh
 
 check: .venv/.dev  ## lint, types, floors
@@ -20,7 +20,7 @@ check: .venv/.dev  ## lint, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-e2e: .venv/.dev  ## real processes, kill -9, Ceph
+e2e: .venv/.dev  ## real processes and storage once more, with Ceph too
 	@BIN=$(BIN) sh tests/run.sh e2e
 
 bench: .venv/.dev  ## measure against the budgets in bench/README.md
@@ -35,7 +35,7 @@ lock:  ## write the lock files anew from pyproject.toml (needs uv)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mooring needs Python 3.11 or newer; say which with: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # a half made one would pass for whole the next time
 
 .venv/.run: .venv/bin/python requirements.lock pyproject.toml
 	$(PIP_INSTALL) -r requirements.lock

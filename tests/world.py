@@ -92,17 +92,13 @@ class World:
     # ── what a client does ──
 
     async def issue(self, user_id: int, album_id: int, body: bytes = BODY, **claim: Any) -> Ticket:
-        claimed = Claim(
-            **{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim}
-        )
+        claimed = Claim(**{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim})
         return await self.photos.issue(claimed, user_id=user_id, album_id=album_id)
 
     async def put(self, put: Signed, body: bytes = BODY, content_type: str = "image/jpeg") -> Found:
         """The bytes at the URL, past HTTP but through the door that HTTP uses."""
         key, query = key_and_query(put.url)
-        return await self.disk.receive(
-            key, query, content_type=content_type, length=len(body), chunks=once(body)
-        )
+        return await self.disk.receive(key, query, content_type=content_type, length=len(body), chunks=once(body))
 
     async def arrived(self, user_id: int, album_id: int, body: bytes = BODY) -> Upload:
         ticket = await self.issue(user_id, album_id, body)

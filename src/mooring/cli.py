@@ -17,13 +17,12 @@ from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.observe.logs import configure_logs
-from mooring.server import serve as run_server
 from mooring.settings import Settings
 from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
 from mooring.wiring import House, open_database_server, open_house
-from mooring.worker import work as run_worker
+from mooring.worker import work
 
 
 def _commands(about: str) -> typer.Typer:
@@ -76,8 +75,10 @@ def serve(
 
     Its database and files are in the data folder, unless MOORING_DATABASE_URL and MOORING_STORAGE say otherwise.
     """
+    from mooring import server  # no other command needs the web framework, which takes longer to load than they to run
+
     with explained():
-        run_server(_settings(data), host=host, port=port)
+        server.serve(_settings(data), host=host, port=port)
 
 
 @app.command()
@@ -93,9 +94,8 @@ def worker(
     Any number may run, on any machine that reaches the database and the storage.
     """
     with explained():
-        settings = _settings(data)
         asked = {} if concurrency is None else {"worker_concurrency": concurrency}
-        run_worker(settings.model_copy(update=asked))
+        work(_settings(data).model_copy(update=asked))
 
 
 @app.command()

@@ -15,9 +15,7 @@ class MooringError(Exception):
 
 
 class NotSignedIn(MooringError):
-    def __init__(
-        self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'."
-    ) -> None:
+    def __init__(self, why: str = "Sign in first: send the header 'Authorization: Bearer <access token>'.") -> None:
         super().__init__(why)
 
 
@@ -81,16 +79,12 @@ class UploadNotFound(MooringError):
 
 class QuotaExceeded(MooringError):
     def __init__(self) -> None:
-        super().__init__(
-            "This upload would exceed your plan's storage. Delete something, or ask for a larger plan."
-        )
+        super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")
 
 
 class TooManyInFlight(MooringError):
     def __init__(self) -> None:
-        super().__init__(
-            "Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse."
-        )
+        super().__init__("Too many uploads are waiting for their bytes. Finish some, or wait for them to lapse.")
 
 
 class KeyReused(MooringError):

@@ -23,12 +23,14 @@ def serve(settings: Settings, *, host: str, port: int) -> None:
         address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
         greeting = _greeting(settings, address, host)
         settings = settings if settings.public_url else settings.model_copy(update={"public_url": address})
-        configure_logs(settings.log_level)
+        log = configure_logs(settings.log_level)
         app = create_app(settings)
         try:
             _Server(app, settings, greeting).run(sockets=[listening])
         except SystemExit:
             raise app.state.failure from None
+        finally:
+            log.flush()
 
 
 class _Server(uvicorn.Server):

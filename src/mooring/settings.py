@@ -25,9 +25,7 @@ def _named(own: str, *others: str) -> AliasChoices:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True)
 
     # ── where things are ──
     data: Path = Field(
@@ -85,9 +83,7 @@ class Settings(BaseSettings):
     )
     access_token_seconds: Seconds = Field(900, description="Life of an access token")
     refresh_token_seconds: Seconds = Field(30 * 86400, description="Life of a refresh token")
-    auth_jwks_url: str | None = Field(
-        None, description="Trust the tokens of another issuer: address of its JWKS"
-    )
+    auth_jwks_url: str | None = Field(None, description="Trust the tokens of another issuer: address of its JWKS")
     auth_issuer: str | None = Field(None, description="The `iss` those tokens must carry")
     auth_audience: str | None = Field(None, description="The `aud` those tokens must carry")
 
@@ -104,9 +100,7 @@ class Settings(BaseSettings):
         5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
     )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
-    trash_days: int = Field(
-        30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long"
-    )
+    trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
 
     # ── the sweep ──
     sweep: bool = Field(True, description="Whether `mooring serve` sweeps too")
@@ -150,20 +144,14 @@ class Settings(BaseSettings):
         le=600,
         description="On SIGTERM, `/health` says 503 this long before the doors close, so that balancers look away",
     )
-    stop_seconds: int = Field(
-        30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish"
-    )
+    stop_seconds: int = Field(30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish")
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged"
-    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @property
     def is_embedded(self) -> bool:

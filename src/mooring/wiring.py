@@ -214,8 +214,8 @@ def secret_of(settings: Settings) -> str:
         return secret
     if not settings.is_embedded:
         raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you, since every process must "
-            "have the same. "
+            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
+            "the same. "
             "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return _kept_secret(settings.data / "secret")
@@ -227,10 +227,15 @@ def _kept_secret(file: Path) -> str:
         made = file.with_name(f"{file.name}.{os.getpid()}")
         with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
             new.write(secrets.token_urlsafe(48))
+            new.flush()
+            os.fsync(new.fileno())
         with suppress(FileExistsError):
             os.link(made, file)
         made.unlink()
-    return file.read_text()
+    kept = file.read_text()
+    if len(kept) < SHORTEST_SECRET:
+        raise SetupProblem(f"The secret in {file} is damaged. Remove the file: everybody signs in again, old URLs end.")
+    return kept
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:

@@ -3,8 +3,12 @@
 import json
 import re
 from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
 
 from mooring.storage.disk_names import relative_path
+from servers.postgres import Server
 from servers.serving import Mooring, put, until
 
 
@@ -79,3 +83,15 @@ async def test_migrate_and_the_database_of_ones_own(mooring: Mooring, empty_data
     assert shown.stdout.splitlines()[-2] in empty_database_url
     assert mooring.run("db", "shell", words_in="\\set ON_ERROR_STOP 1\nSELECT nothing;\n", status=3).stderr
     assert not mooring.data.exists()
+
+
+async def test_a_role_that_may_make_nothing_is_one_sentence(
+    mooring: Mooring, postgres: Server, empty_database_url: str
+) -> None:
+    name = urlsplit(empty_database_url).path[1:]
+    superuser = await asyncpg.connect(postgres.url(name, user="postgres"))
+    await superuser.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+    await superuser.close()
+    said = mooring.run("migrate", status=1, MOORING_DATABASE_URL=empty_database_url).stderr
+    assert said.startswith("PostgreSQL says: permission denied for schema public. Let the role of MOORING_DATABASE_URL")
+    assert said.count("\n") == 1

@@ -1,11 +1,11 @@
 from pathlib import Path
 
 import pytest
+
 from conftest import HeldClock
 from flaky import Flaky
-from world import World, disk_at
-
 from mooring.db.pool import Database
+from world import World, disk_at
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import asyncio
 
 import pytest
-from conftest import HeldClock
-from world import BODY, World
 
+from conftest import HeldClock
 from mooring.errors import FileNotArrived, PhotoNotFound, StorageUnavailable, UploadRejected
 from mooring.uploads.lifecycle import State, Trigger
+from world import BODY, World
 
 
 async def test_a_confirm_before_the_put_changes_nothing(world: World) -> None:
@@ -96,9 +96,7 @@ async def test_a_batch_of_confirms_answers_each_for_itself(world: World) -> None
     user, album = await world.owner()
     first, second = await world.issue(user, album), await world.issue(user, album)
     await world.put(first.put)
-    came, waits, unknown = await world.photos.confirm_batch(
-        [first.photo_id, second.photo_id, 999_999], user_id=user
-    )
+    came, waits, unknown = await world.photos.confirm_batch([first.photo_id, second.photo_id, 999_999], user_id=user)
     assert getattr(came, "state", None) is State.UPLOADED
     assert isinstance(waits, FileNotArrived)
     assert isinstance(unknown, PhotoNotFound)

@@ -1,11 +1,11 @@
 import asyncio
 
 import pytest
-from world import BODY, World, with_plans
 
 from mooring.errors import AlbumNotFound, FileTooLarge, QuotaExceeded, TooManyInFlight, TypeNotAllowed
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Claim
+from world import BODY, World, with_plans
 
 
 async def test_an_issue_leaves_photo_ledger_and_story_and_reserves_the_quota(world: World) -> None:
@@ -83,13 +83,24 @@ async def test_a_batch_is_all_or_nothing_and_in_order(world: World) -> None:
     reserved = sum(claim.file_size for claim in claims)
     assert await world.quota(user) == (reserved, 0, 1000)
     with pytest.raises(QuotaExceeded):
-        await world.photos.issue_batch([*claims[:3], Claim("x.jpg", "image/jpeg", 990_000)], user_id=user, album_id=album)
+        await world.photos.issue_batch(
+            [*claims[:3], Claim("x.jpg", "image/jpeg", 990_000)], user_id=user, album_id=album
+        )
     assert await world.quota(user) == (reserved, 0, 1000)
 
 
 @pytest.mark.parametrize(
     "filename",
-    ["../../etc/passwd", "..\\..\\boot.ini", "a\nb\x1b[31m.jpg", "x" * 300, "한" * 100 + ".jpg", " ", "con.jpg/", "%2e%2e%2f.png"],
+    [
+        "../../etc/passwd",
+        "..\\..\\boot.ini",
+        "a\nb\x1b[31m.jpg",
+        "x" * 300,
+        "한" * 100 + ".jpg",
+        " ",
+        "con.jpg/",
+        "%2e%2e%2f.png",
+    ],
 )
 async def test_a_file_name_is_text_and_never_a_path(world: World, filename: str) -> None:
     user, album = await world.owner()

@@ -1,7 +1,6 @@
 from conftest import HeldClock
-from world import World, once
-
 from mooring.storage.port import Listed
+from world import World, once
 
 
 async def test_an_object_without_a_row_goes_to_the_trash_and_later_for_good(world: World, clock: HeldClock) -> None:

@@ -6,9 +6,7 @@ from mooring.uploads.quota import Plan
 from world import BODY, World, with_plans
 
 
-async def test_a_renewed_url_is_for_the_same_upload_and_the_same_quota(
-    world: World, clock: HeldClock
-) -> None:
+async def test_a_renewed_url_is_for_the_same_upload_and_the_same_quota(world: World, clock: HeldClock) -> None:
     user, album = await world.owner()
     ticket = await world.issue(user, album)
     clock.forward(minutes=20)
@@ -24,9 +22,7 @@ async def test_a_renewed_url_is_for_the_same_upload_and_the_same_quota(
     assert [what for what, _ in await world.story(ticket.photo_id)] == ["issued", "renewed", "arrived"]
 
 
-async def test_what_the_lapse_released_is_reserved_anew_if_there_is_room(
-    world: World, clock: HeldClock
-) -> None:
+async def test_what_the_lapse_released_is_reserved_anew_if_there_is_room(world: World, clock: HeldClock) -> None:
     tight = World.built(world.db, world.disk, clock, terms=with_plans(Plan("free", 100, 10)))
     user, album = await tight.owner()
     first = await tight.issue(user, album, file_size=80)

@@ -3,12 +3,12 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
+
 from conftest import HeldClock
 from flaky import Flaky
-from world import BODY, World, key_and_query, once
-
 from mooring.errors import UploadGone
 from mooring.uploads.sweep import Swept
+from world import BODY, World, key_and_query, once
 
 
 async def test_sweep_keeps_what_came_and_reclaims_what_did_not(world: World, clock: HeldClock) -> None:

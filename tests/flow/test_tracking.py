@@ -34,12 +34,7 @@ async def test_the_guides_statements_run_as_written_and_agree_with_the_aggregate
     world: World, clock: HeldClock, lapsed: tuple[int, int, int]
 ) -> None:
     ours = await aggregate_incomplete_after_ttl(world.db, now=clock(), limit=100)
-    assert (
-        await world.db.fetchval(COUNT)
-        == ours.total_count
-        == 5
-        == await count_incomplete(world.db, now=clock())
-    )
+    assert await world.db.fetchval(COUNT) == ours.total_count == 5 == await count_incomplete(world.db, now=clock())
     assert {row[0]: row[1] for row in await world.db.fetch(BY_USER)} == ours.by_user_id
     assert {row[0]: row[1] for row in await world.db.fetch(BY_ALBUM)} == ours.by_album_id
     midnight = clock.at.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -48,9 +43,7 @@ async def test_the_guides_statements_run_as_written_and_agree_with_the_aggregate
     assert sorted(row[0] for row in rows) == sorted(record.upload_id for record in today.sample_records)
 
 
-async def test_a_user_sees_only_their_own(
-    world: World, clock: HeldClock, lapsed: tuple[int, int, int]
-) -> None:
+async def test_a_user_sees_only_their_own(world: World, clock: HeldClock, lapsed: tuple[int, int, int]) -> None:
     first, _, album = lapsed
     own = await aggregate_incomplete_after_ttl(world.db, now=clock(), user_id=first)
     assert (own.total_count, own.by_user_id, own.by_album_id) == (3, {first: 3}, {album: 3})

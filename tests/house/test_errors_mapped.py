@@ -4,6 +4,7 @@ import inspect
 import re
 from http import HTTPStatus
 
+import mooring.cli  # noqa: F401  and with it everything else
 from mooring import errors
 from mooring.errors import MooringError
 from mooring.web.errors import STATUS, error_of

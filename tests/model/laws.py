@@ -136,10 +136,16 @@ def _replayed(told: Sequence[str]) -> tuple[State | None, bool]:
 def nothing_is_given_up_too_soon(facts: Facts, scene: Scene) -> None:
     """While a URL may still bring bytes, an upload waits for them."""
     known = {it.id: it for it in scene.known}
+    terms = scene.world.uploads.terms
     for upload_id, story in facts.stories.items():
+        url_from = story[0].at
         for event in story:
+            if event.what == "renewed":
+                url_from = event.at
+            if event.what == "lapsed":
+                assert event.at > url_from + terms.upload_url_life, "lapsed while its URL was good"
             if event.what == "reclaimed":
-                assert event.at >= story[0].at + scene.world.uploads.terms.reclaim_after
+                assert event.at >= story[0].at + terms.reclaim_after
             if event.what == "reclaimed" and upload_id in known:
                 assert event.at >= known[upload_id].lapses_at + SLOW_PUT, "reclaimed while its URL was of use"
             if event.what == "rejected":
@@ -181,7 +187,7 @@ def every_object_is_accounted_for(facts: Facts, scene: Scene) -> None:
 
 
 def _lies_about(it: Known, listed: Listed) -> bool:
-    return it.ever_meddled or listed.modified_at >= it.lapses_at + SLOW_PUT
+    return it.strewn or listed.modified_at >= it.lapses_at + SLOW_PUT
 
 
 def what_was_told_stays_true(facts: Facts, scene: Scene) -> None:

@@ -21,13 +21,14 @@ from mooring.errors import (
 )
 from mooring.library.photos import Ticket
 from mooring.storage.port import Found, Signed
-from mooring.uploads.lifecycle import SLOW_PUT, STORED, State, Trigger, Upload
+from mooring.uploads.lifecycle import GIVEN_UP, SLOW_PUT, STORED, State, Trigger, Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Claim
 from world import World, key_and_query, once, with_plans
 
 PLAN = Plan("free", 10_000, 4)
 TERMS = with_plans(PLAN, Plan("premium", 30_000, 8))
+AWAITED = frozenset(State) - GIVEN_UP
 NOT_TO_BE_HAD = (FileNotArrived, UploadRejected, UploadGone, PhotoNotFound, UploadNotFound)
 TABLES = [
     "upload_events",
@@ -60,13 +61,14 @@ class Known:
     meddled: bool = False  # somebody changed or took the object behind our back ...
     meddled_now: bool = False  # ... in this very step
     ever_meddled: bool = False
+    strewn: bool = False  # somebody wrote an object that nobody waited for
 
     def told(self, upload: Upload) -> None:
         assert upload.id == self.id
         assert upload.state in STORED
         assert upload.completed_at is not None
         self.arrived = True
-        self.sure = not self.meddled_now
+        self.sure = not self.meddled
 
     def meddle(self) -> None:
         self.meddled = self.meddled_now = self.ever_meddled = True
@@ -145,7 +147,7 @@ class Scene:
             await world.put(it.urls[-1], it.body, content_type="text/html")
             raise AssertionError("storage took another type than was signed for")
 
-    async def begin_slow_put(self, it: Known) -> None:
+    async def begin_slow_put(self, _: World, it: Known) -> None:
         """All but the last byte."""
         key, query = key_and_query(it.urls[-1].url)
         last_byte = asyncio.Event()
@@ -186,7 +188,10 @@ class Scene:
     async def overwrite(self, world: World, it: Known) -> None:
         """As a storage that enforces no length."""
         it.meddle()
+        before, it.strewn = it.strewn, True
         await world.disk.write(it.key, once(it.body + b"!"), content_type="image/jpeg")
+        if await self.world.db.fetchval("SELECT processing_status FROM uploads WHERE id = $1", it.id) in AWAITED:
+            it.strewn = before
 
     async def lose(self, world: World, it: Known) -> None:
         it.meddle()
@@ -269,5 +274,6 @@ DEEDS: Mapping[str, Deed] = {
         Scene.confirm_as_a_stranger,
         Scene.put_other_bytes,
         Scene.issue_another,
+        Scene.begin_slow_put,
     )
 }

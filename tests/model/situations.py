@@ -30,6 +30,14 @@ async def lapsed(scene: Scene) -> Known:
     return it
 
 
+async def released(scene: Scene) -> Known:
+    """Its quota was given back at the lapse, and is reserved anew by a renewal."""
+    it = await lapsed(scene)
+    await scene.sweep(scene.world)
+    scene.clock.forward(hours=25)
+    return it
+
+
 async def came_and_lapsed(scene: Scene) -> Known:
     it = await came(scene)
     scene.clock.forward(minutes=16)
@@ -38,7 +46,7 @@ async def came_and_lapsed(scene: Scene) -> Known:
 
 async def on_its_way_and_lapsed(scene: Scene) -> Known:
     it = await waiting(scene)
-    await scene.begin_slow_put(it)
+    await scene.begin_slow_put(scene.world, it)
     scene.clock.forward(minutes=16)
     return it
 
@@ -54,7 +62,7 @@ async def overdue_and_on_its_way(scene: Scene) -> Known:
     it = await waiting(scene)
     scene.clock.forward(hours=23, minutes=50)
     await scene.renew(scene.world, it)
-    await scene.begin_slow_put(it)
+    await scene.begin_slow_put(scene.world, it)
     scene.clock.forward(minutes=16)
     return it
 
@@ -89,7 +97,7 @@ async def arrived_long_ago(scene: Scene) -> Known:
 async def stray(scene: Scene) -> Known:
     """Bytes of a PUT that took longer than anybody waits."""
     it = await waiting(scene)
-    await scene.begin_slow_put(it)
+    await scene.begin_slow_put(scene.world, it)
     await scene.delete(scene.world, it)
     scene.clock.forward(hours=3)
     await scene.sweep(scene.world)

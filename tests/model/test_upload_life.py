@@ -20,7 +20,7 @@ from .scene import DEEDS, PLAN, Deed, Known, Scene
 
 settings.register_profile(
     "model",
-    max_examples=int(os.environ.get("MOORING_MODEL_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("MOORING_MODEL_EXAMPLES", "100")),
     stateful_step_count=25,
     deadline=None,
     print_blob=True,
@@ -28,15 +28,24 @@ settings.register_profile(
 )
 
 Answer = TypeVar("Answer")
-SIZES = st.sampled_from([100, 3_000, 1, 5_000, 9_999, PLAN.max_bytes, PLAN.max_bytes + 1])
-MINUTES = st.sampled_from([1, 14, 15, 16, 45, 60, 61, 11 * 60, 24 * 60, 25 * 60, 31 * 24 * 60])
+SIZES = st.sampled_from([100, 1, 100, 1_000, 1, 3_000, 5_000, 9_999, PLAN.max_bytes, PLAN.max_bytes + 1])
+MINUTES = st.sampled_from([1, 1, 1, 5, 14, 15, 16, 45, 61, 11 * 60, 25 * 60, 31 * 24 * 60])
 DEED = st.sampled_from(sorted(DEEDS, key=list(DEEDS).index))
 # Whoever meets the sweep or the owner is in for trouble: these meet more often.
-CONTENDER = st.sampled_from(["confirm", "sweep", "renew", "delete", "put", "event", "reconcile"]) | DEED
+CONTENDER = DEED | st.sampled_from(
+    ["confirm", "sweep", "put", "delete", "renew", "event", "confirm", "put", "sweep", "end_slow_puts", "reconcile"]
+)
 WHICH = st.sampled_from([0, 0, 0, 1, 2, 3])
-BREATH = st.none() | st.integers(0, 14)
+BREATH = st.sampled_from([None] * 20 + list(range(14)))  # to live, mostly
+THEN: dict[str, Deed] = {
+    "put": Scene.put,
+    "put again": Scene.put,
+    "slow put": Scene.begin_slow_put,
+    "overwrite": Scene.overwrite,
+}
 TURNS = st.lists(st.integers(0, 2), min_size=4, max_size=24)
-BEFORE = st.sampled_from([0, 0, 0, 16, 70, 25 * 60])  # minutes: to the lapse, beyond a slow PUT, to the reclaim
+# Minutes: to the lapse, beyond a slow PUT, to the reclaim.
+BEFORE = st.sampled_from([0, 0, 0, 0, 0, 0, 16, 70, 25 * 60])
 
 
 class UploadLife(RuleBasedStateMachine):
@@ -61,16 +70,20 @@ class UploadLife(RuleBasedStateMachine):
 
     # ── what happens ──
 
-    @rule(who=st.integers(0, 1), sizes=st.lists(SIZES, min_size=1, max_size=3))
-    def issue(self, who: int, sizes: list[int]) -> None:
-        self.run(self._issue(who, sizes))
+    @rule(who=st.integers(0, 1), sizes=st.lists(SIZES, min_size=1, max_size=2), then=st.sampled_from([*THEN, None]))
+    def issue(self, who: int, sizes: list[int], then: str | None) -> None:
+        self.run(self._issue(who, sizes, then))
 
-    async def _issue(self, who: int, sizes: list[int]) -> None:
+    async def _issue(self, who: int, sizes: list[int], then: str | None) -> None:
+        before = len(self.scene.known)
         user = self.scene.people[who][0]
         reserved, used, in_flight = await self.scene.world.quota(user)
         granted = await self.scene.issue(Process().of(self.scene.world), who, sizes)
         fits = reserved + used + sum(sizes) <= PLAN.max_bytes and in_flight + len(sizes) <= PLAN.max_in_flight
         assert granted == fits, "granted what does not fit, or refused what does"
+        for it in self.scene.known[before:]:
+            if then:
+                await THEN[then](self.scene, self.scene.world, it)
 
     @rule(who=st.integers(0, 1), sizes=st.lists(SIZES, min_size=2, max_size=4), breath=BREATH)
     def issue_at_once(self, who: int, sizes: list[int], breath: int | None) -> None:
@@ -84,7 +97,7 @@ class UploadLife(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.stage.clock.forward(minutes=minutes)
 
-    @rule(deed=DEED, which=WHICH, breath=BREATH)
+    @rule(deed=CONTENDER, which=WHICH, breath=BREATH)
     def one_does(self, deed: str, which: int, breath: int | None) -> None:
         self.run(alone(self.scene, DEEDS[deed], self.scene.pick(which), breath=breath))
 
@@ -104,10 +117,6 @@ class UploadLife(RuleBasedStateMachine):
         self.stage.clock.forward(minutes=minutes)
         doing = [(DEEDS[deed], self.scene.pick(which)) for deed, which in deeds]
         self.run(at_once(self.scene, doing, breath=breath))
-
-    @rule(which=WHICH)
-    def a_slow_put_begins(self, which: int) -> None:
-        self.run(self.scene.begin_slow_put(self.scene.pick(which)))
 
     @rule()
     def a_reconcile_that_nobody_disturbs_leaves_nothing_to_find(self) -> None:

@@ -62,17 +62,13 @@ async def open_door() -> AsyncIterator[Door]:
         await serving
 
 
-def put_url(
-    disk: DiskStorage, length: int, *, key: str = KEY, sha256: str | None = None, once: bool = True
-) -> Signed:
+def put_url(disk: DiskStorage, length: int, *, key: str = KEY, sha256: str | None = None, once: bool = True) -> Signed:
     return disk.presign_put(
         key, content_type=JPEG, length=length, at=disk.clock(), lapses_in=LIFE, sha256=sha256, write_once=once
     )
 
 
-async def put(
-    http: httpx.AsyncClient, signed: Signed, content: bytes | AsyncIterator[bytes]
-) -> httpx.Response:
+async def put(http: httpx.AsyncClient, signed: Signed, content: bytes | AsyncIterator[bytes]) -> httpx.Response:
     return await http.put(signed.url, headers=dict(signed.headers), content=content)
 
 

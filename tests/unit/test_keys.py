@@ -36,9 +36,7 @@ def test_segments_joined_by_slashes_are_a_key(segments: list[str]) -> None:
     check_key("/".join(segments))
 
 
-@pytest.mark.parametrize(
-    "key", ["", "/", "/a", "a/", "a//b", ".", "..", "a/./b", "a/../b", "../a", "a/..", "x" * 1025]
-)
+@pytest.mark.parametrize("key", ["", "/", "/a", "a/", "a//b", ".", "..", "a/./b", "a/../b", "../a", "a/..", "x" * 1025])
 def test_keys_that_could_be_read_as_a_path_elsewhere_are_refused(key: str) -> None:
     with pytest.raises(ValueError, match="key"):
         check_key(key)

@@ -25,9 +25,7 @@ SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
 def some_key(chance: random.Random) -> str:
     while True:
-        segments = (
-            "".join(chance.choices(LETTERS, k=chance.randint(1, 30))) for _ in range(chance.randint(1, 4))
-        )
+        segments = ("".join(chance.choices(LETTERS, k=chance.randint(1, 30))) for _ in range(chance.randint(1, 4)))
         key = "/".join(segments)
         try:
             check_key(key)
@@ -52,9 +50,7 @@ def signed_by_botocore(
         where += "?" + "&".join(f"{name}={quote(value, safe='~')}" for name, value in query.items())
     request = AWSRequest(method=method, url=where, headers=dict(headers))
     keys = Credentials(bucket.access_key, bucket.secret_key, bucket.session_token)
-    botocore.auth.S3SigV4QueryAuth(keys, "s3", bucket.region, expires=int(LIFE.total_seconds())).add_auth(
-        request
-    )
+    botocore.auth.S3SigV4QueryAuth(keys, "s3", bucket.region, expires=int(LIFE.total_seconds())).add_auth(request)
     return str(request.url)
 
 
@@ -88,9 +84,7 @@ def part(storage: S3Storage, key: str) -> tuple[str, str]:
     multipart_id = f"2~{key[:5]}/+="
     signed = storage.presign_part(key, multipart_id, len(key), length=5 * 2**20, at=AT, lapses_in=LIFE)
     query = {"partNumber": str(len(key)), "uploadId": multipart_id}
-    return signed.url, signed_by_botocore(
-        storage.bucket, "PUT", key, query=query, headers=sent(signed, 5 * 2**20)
-    )
+    return signed.url, signed_by_botocore(storage.bucket, "PUT", key, query=query, headers=sent(signed, 5 * 2**20))
 
 
 def sent(signed: Signed, length: int) -> dict[str, str]:
@@ -135,20 +129,14 @@ def parameters(query: str) -> list[tuple[str, str]]:
 
 
 def test_what_must_be_sent_is_what_was_signed() -> None:
-    storage = S3Storage(
-        Bucket("some-bucket", "eu-west-1", None, "AKIDEXAMPLE", "secret", None, path_style=False)
-    )
-    signed = storage.presign_put(
-        "a b", content_type="image/png", length=3, at=AT, lapses_in=LIFE, sha256=SHA256
-    )
+    storage = S3Storage(Bucket("some-bucket", "eu-west-1", None, "AKIDEXAMPLE", "secret", None, path_style=False))
+    signed = storage.presign_put("a b", content_type="image/png", length=3, at=AT, lapses_in=LIFE, sha256=SHA256)
     names = dict(parse_qsl(urlsplit(signed.url).query))["X-Amz-SignedHeaders"].split(";")
     assert names == sorted([*(name.lower() for name in signed.headers), "content-length", "host"])
 
 
 def test_a_url_outlives_what_it_was_promised_for_by_less_than_a_second() -> None:
-    storage = S3Storage(
-        Bucket("some-bucket", "eu-west-1", None, "AKIDEXAMPLE", "secret", None, path_style=False)
-    )
+    storage = S3Storage(Bucket("some-bucket", "eu-west-1", None, "AKIDEXAMPLE", "secret", None, path_style=False))
     at = AT + timedelta(milliseconds=900)
     query = dict(parse_qsl(urlsplit(storage.presign_get("a", at=at, lapses_in=LIFE)).query))
     lapsed_at = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%S%z") + timedelta(
@@ -159,8 +147,6 @@ def test_a_url_outlives_what_it_was_promised_for_by_less_than_a_second() -> None
 
 @pytest.mark.parametrize("life", [timedelta(0), timedelta(days=8)])
 def test_a_life_that_s3_does_not_have_is_refused(life: timedelta) -> None:
-    storage = S3Storage(
-        Bucket("some-bucket", "eu-west-1", None, "AKIDEXAMPLE", "secret", None, path_style=False)
-    )
+    storage = S3Storage(Bucket("some-bucket", "eu-west-1", None, "AKIDEXAMPLE", "secret", None, path_style=False))
     with pytest.raises(ValueError, match="seven days"):
         storage.presign_get("a", at=AT, lapses_in=life)

@@ -62,21 +62,15 @@ async def test_a_url_serves_only_its_own_method(disk: DiskStorage, http: httpx.A
     assert (await http.delete(shown)).status_code == 405
 
 
-async def test_a_file_name_cannot_smuggle_in_another_parameter(
-    disk: DiskStorage, http: httpx.AsyncClient
-) -> None:
-    honest = disk.presign_get(
-        KEY, at=disk.clock(), lapses_in=LIFE, filename="a\ntype=text/html&type=text/html"
-    )
+async def test_a_file_name_cannot_smuggle_in_another_parameter(disk: DiskStorage, http: httpx.AsyncClient) -> None:
+    honest = disk.presign_get(KEY, at=disk.clock(), lapses_in=LIFE, filename="a\ntype=text/html&type=text/html")
     for written in ("%0A", "%26"):
         assert (await http.get(honest.replace(written, "&"))).status_code == 403
 
 
 async def test_what_is_served_is_harmless_to_a_browser(disk: DiskStorage, http: httpx.AsyncClient) -> None:
     await put(http, put_url(disk, 5), b"bytes")
-    shown = disk.presign_get(
-        KEY, at=disk.clock(), lapses_in=LIFE, filename='바"다\r\n.html', content_type="text/html"
-    )
+    shown = disk.presign_get(KEY, at=disk.clock(), lapses_in=LIFE, filename='바"다\r\n.html', content_type="text/html")
     for answer in (await http.get(shown), await http.head(shown)):
         assert answer.status_code == 200
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -95,9 +89,7 @@ async def test_ranges_and_conditions_are_honoured(disk: DiskStorage, http: httpx
     shown = disk.presign_get(KEY, at=disk.clock(), lapses_in=LIFE)
 
     async def get(**headers: str) -> httpx.Response:
-        return await http.get(
-            shown, headers={name.replace("_", "-"): value for name, value in headers.items()}
-        )
+        return await http.get(shown, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     some = await get(Range="bytes=2-4")
     assert (some.status_code, some.content, some.headers["Content-Range"]) == (206, b"234", "bytes 2-4/10")

@@ -105,9 +105,7 @@ async def test_another_length_is_refused_declared_or_not(
     assert files(disk) == []
 
 
-async def test_a_chunked_body_of_the_right_length_is_taken(
-    disk: DiskStorage, http: httpx.AsyncClient
-) -> None:
+async def test_a_chunked_body_of_the_right_length_is_taken(disk: DiskStorage, http: httpx.AsyncClient) -> None:
     assert (await put(http, put_url(disk, 5), chunked(b"by", b"", b"tes"))).status_code == 200
 
 
@@ -120,9 +118,7 @@ async def test_other_bytes_than_declared_are_refused(disk: DiskStorage, http: ht
     assert (await put(http, signed, b"bytes")).status_code == 200
 
 
-async def test_a_second_put_is_refused_and_changes_nothing(
-    disk: DiskStorage, http: httpx.AsyncClient
-) -> None:
+async def test_a_second_put_is_refused_and_changes_nothing(disk: DiskStorage, http: httpx.AsyncClient) -> None:
     signed = put_url(disk, 5)
     first = await put(http, signed, b"first")
     second = await put(http, signed, b"other")

@@ -207,6 +207,7 @@ BAD_ADDRESSES = [
     ("/photos/upload-tracking?since=0001-01-01T00:00:00%2B14:00", "since"),
     ("/photos/upload-tracking?until=9999-12-31T23:59:59-14:00", "until"),
     ("/photos/upload-tracking?until=1e400", "until"),
+    ("/photos/upload-tracking?since=2030", "since"),
     ("/photos/%00", "photo_id"),
     ("/photos/0", "photo_id"),
     ("/photos/-1", "photo_id"),

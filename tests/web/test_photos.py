@@ -53,9 +53,7 @@ async def test_from_the_url_to_the_confirmed_photo(signed_in: httpx.AsyncClient)
     assert [(album["title"], album["photo_count"]) for album in albums] == [("Summer", 1)]
 
 
-async def test_the_checks_come_in_the_guides_order(
-    client: httpx.AsyncClient, signed_in: httpx.AsyncClient
-) -> None:
+async def test_the_checks_come_in_the_guides_order(client: httpx.AsyncClient, signed_in: httpx.AsyncClient) -> None:
     """401, 413, 400, 404: each request below has every later mistake too."""
     wrong = {**NEW, "album_id": 999, "content_type": "text/html", "file_size": 10**12}
     token = client.headers.pop("Authorization")
@@ -87,9 +85,7 @@ async def test_the_checks_come_in_the_guides_order(
         {"owner_id": 7},
     ],
 )
-async def test_a_field_that_is_not_valid_is_named(
-    signed_in: httpx.AsyncClient, change: dict[str, Any]
-) -> None:
+async def test_a_field_that_is_not_valid_is_named(signed_in: httpx.AsyncClient, change: dict[str, Any]) -> None:
     answer = await signed_in.post("/photos/presigned-url", json={**NEW, **change})
     error = refused(answer, 422, "VALIDATION_FAILED")
     assert [detail["field"] for detail in error["details"]] == list(change)
@@ -101,18 +97,14 @@ async def test_a_thousand_in_a_batch_and_not_one_more(signed_in: httpx.AsyncClie
         del file["album_id"]
     answer = await signed_in.post("/photos/presigned-url/batch", json={"album_id": 1, "files": files})
     photos = answer.json()["photos"]
-    assert [photo["object_key"].rpartition("_")[2] for photo in photos] == [
-        file["filename"] for file in files
-    ]
+    assert [photo["object_key"].rpartition("_")[2] for photo in photos] == [file["filename"] for file in files]
     more = {"album_id": 1, "files": [*files, files[0]]}
     refused(await signed_in.post("/photos/presigned-url/batch", json=more), 422, "VALIDATION_FAILED")
     none = {"album_id": 1, "files": []}
     refused(await signed_in.post("/photos/presigned-url/batch", json=none), 422, "VALIDATION_FAILED")
 
 
-async def test_storage_refuses_other_bytes_than_the_url_is_for(
-    signed_in: httpx.AsyncClient, clock: HeldClock
-) -> None:
+async def test_storage_refuses_other_bytes_than_the_url_is_for(signed_in: httpx.AsyncClient, clock: HeldClock) -> None:
     issued = await issue(signed_in)
     refused(await put(signed_in, issued, content_type="text/html"), 403, "URL_NOT_VALID")
     refused(await put(signed_in, issued, BODY + b"!"), 403, "URL_NOT_VALID")
@@ -171,9 +163,7 @@ async def test_pages_follow_each_other_by_their_cursor(signed_in: httpx.AsyncCli
     assert seen == ids[::-1]
 
 
-async def test_a_renewed_url_works_and_the_history_tells_it(
-    signed_in: httpx.AsyncClient, clock: HeldClock
-) -> None:
+async def test_a_renewed_url_works_and_the_history_tells_it(signed_in: httpx.AsyncClient, clock: HeldClock) -> None:
     issued = await issue(signed_in)
     clock.forward(minutes=20)
     await sign_in(signed_in, "owner@example.org")

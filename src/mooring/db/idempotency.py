@@ -18,6 +18,7 @@ LIFE = timedelta(hours=24)
 class Answer:
     status: int
     body: bytes
+    is_final: bool = True  # of some calls a part could not be told: asked again, it may answer better
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Idempotency:
         if known:
             return known
         answer = await act()
+        if not answer.is_final:
+            return answer
         async with self.db.transaction() as tx:
             if not await _claim(tx, key, at):
                 return await _recall(tx, key, at) or answer
@@ -57,9 +60,7 @@ class Idempotency:
 
     async def purge(self, at: datetime) -> int:
         """A chore of the sweep."""
-        rows = await self.db.fetch(
-            "DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE
-        )
+        rows = await self.db.fetch("DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE)
         return len(rows)
 
 

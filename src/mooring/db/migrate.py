@@ -38,6 +38,11 @@ async def migrate(url: str) -> list[str]:
         connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
     try:
         return await apply(connection, shipped())
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise SetupProblem(
+            f"PostgreSQL says: {error}. Let the role of MOORING_DATABASE_URL own the database, "
+            "or grant it CREATE on the schema public."
+        ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         if is_lost(error):
             raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error

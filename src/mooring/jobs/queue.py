@@ -55,7 +55,8 @@ async def enqueue_left_over(tx: Executor, *, arrived_before: datetime, limit: in
 async def age(tx: Executor) -> int:
     """The queue's time is the database's own."""
     rows = await tx.fetch(
-        "UPDATE pgqueuer SET priority = $1 WHERE status = 'queued' AND priority < $1 AND created < now() - $2 RETURNING 1",
+        """UPDATE pgqueuer SET priority = $1
+           WHERE status = 'queued' AND priority < $1 AND created < now() - $2 RETURNING 1""",
         PREMIUM,
         OLD,
     )

@@ -1,5 +1,6 @@
 """One JSON line per event: `event`, `at`, `level`, `request_id`, and what the caller names."""
 
+import asyncio
 import logging
 import sys
 from contextvars import ContextVar
@@ -13,24 +14,51 @@ from structlog.typing import EventDict
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def configure_logs(level: str, to: BinaryIO | None = None) -> None:
+def configure_logs(level: str, to: BinaryIO | None = None) -> "Lines":
     """To standard output, unless told otherwise."""
+    lines = Lines(to or sys.stdout.buffer)
     structlog.configure(
-        processors=[_stamp, structlog.processors.format_exc_info, _render],
+        processors=[_render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.BytesLoggerFactory(to or sys.stdout.buffer),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
+    return lines
 
 
-def _stamp(_: Any, level: str, event: EventDict) -> EventDict:
+class Lines:
+    """What is logged in one turn of the event loop is written in one go; without a loop, at once."""
+
+    def __init__(self, to: BinaryIO) -> None:
+        self._to = to
+        self._waiting: list[bytes] = []
+        self._waits_for: asyncio.AbstractEventLoop | None = None
+
+    def msg(self, line: bytes) -> None:
+        self._waiting.append(line)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+            return
+        if loop is not self._waits_for:
+            self._waits_for = loop
+            loop.call_soon(self.flush)
+
+    debug = info = warning = error = critical = exception = msg
+
+    def flush(self) -> None:
+        waiting, self._waiting, self._waits_for = self._waiting, [], None
+        self._to.write(b"".join(waiting))
+        self._to.flush()
+
+
+def _render(_: Any, level: str, event: EventDict) -> bytes:
     asked = request_id.get()
     if asked is not None:
         event["request_id"] = asked
     event["level"] = level
     event["at"] = datetime.now(UTC).isoformat()
-    return event
-
-
-def _render(_: Any, __: str, event: EventDict) -> bytes:
-    return to_json(event, serialize_unknown=True)
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(None, level, event)
+    return to_json(event, serialize_unknown=True) + b"\n"

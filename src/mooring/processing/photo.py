@@ -1,6 +1,7 @@
-"""The recipe of a photo: is it what it was declared to be, smaller pictures to show, a copy for strangers, and a few facts.
+"""The recipe of a photo: is it what it was declared to be, smaller pictures to show, a copy for strangers, some facts.
 
-Runs in the child process of `sandbox.py`, on bytes that nobody trusts. Pictures that move are shown by their first one."""
+Runs in the child process of `sandbox.py`, on bytes that nobody trusts. What moves is shown by its first picture; the
+copy for strangers moves on."""
 
 import mmap
 from collections.abc import Mapping
@@ -38,9 +39,7 @@ class Source:
         return (down, across) if self.orientation >= 5 else (across, down)
 
 
-def develop(
-    original: Path, content_type: str, targets: Mapping[str, Path], *, pixel_limit: int
-) -> dict[str, Any]:
+def develop(original: Path, content_type: str, targets: Mapping[str, Path], *, pixel_limit: int) -> dict[str, Any]:
     """Writes `thumb`, `large` and `clean`; says what each is, and the photo's facts."""
     with original.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         real = real_type(mapped[:NEEDED])

@@ -55,7 +55,7 @@ class Sandbox:
 
     async def develop(self, original: IO[bytes], content_type: str, closing: ExitStack) -> Done | Spoiled:
         """What is made lies in files that `closing` closes."""
-        files = {name: closing.enter_context(tempfile.TemporaryFile()) for name in NAMES}
+        files = {name: closing.enter_context(nameless()) for name in NAMES}
         order = {
             "content_type": content_type,
             "original": original.fileno(),
@@ -102,6 +102,11 @@ class Sandbox:
             megabytes = self.memory_bytes // 2**20
             return Spoiled(f"Working on the file needs more than {megabytes} MB of memory.", is_final=False, why=why)
         return Spoiled("The file made the program crash that reads it.", is_final=False, why=why)
+
+
+def nameless() -> IO[bytes]:
+    """A file that is gone when whoever has it open is."""
+    return tempfile.TemporaryFile()  # whoever asked closes it
 
 
 # Nothing of ours: no secret, no address. One thread: more of them cost memory, and other jobs their turn.

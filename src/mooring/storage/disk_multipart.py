@@ -135,9 +135,7 @@ def _chosen(wanted: Sequence[Part], there: Sequence[Part]) -> list[Part]:
         raise ValueError("A multipart upload is completed with at least one part, and each of them once.")
     for part in chosen:
         if have.get(part.number) != part:
-            raise ValueError(
-                f"Part {part.number} is not there as given: {have.get(part.number)}, not {part}."
-            )
+            raise ValueError(f"Part {part.number} is not there as given: {have.get(part.number)}, not {part}.")
     return chosen
 
 

@@ -34,9 +34,7 @@ class PutTerms:
     def check_headers(self, *, content_type: str | None, length: int | None) -> None:
         """Refuses before a byte of the body is read. A chunked body has no Content-Length: it is counted."""
         if self.content_type is not None and content_type != self.content_type:
-            raise UrlNotValid(
-                f"This URL is for the Content-Type {self.content_type!r}, not {content_type!r}."
-            )
+            raise UrlNotValid(f"This URL is for the Content-Type {self.content_type!r}, not {content_type!r}.")
         if length is not None and length != self.length:
             raise UrlNotValid(f"This URL is for exactly {self.length} bytes, not {length}.")
 
@@ -144,9 +142,7 @@ class DiskUrls:
         signed = _written((name, value) for name, value in pairs if name != "signature")
         expected = self._signature(method, key, signed)
         if len(signatures) != 1 or not hmac.compare_digest(signatures[0].encode(), expected.encode()):
-            raise UrlNotValid(
-                f"This URL was not issued here for {method}, or it was altered: its signature is wrong."
-            )
+            raise UrlNotValid(f"This URL was not issued here for {method}, or it was altered: its signature is wrong.")
         terms = dict(pairs)
         lapsed_at = datetime.fromtimestamp(int(terms["expires"]), UTC)
         if at > lapsed_at:
@@ -159,9 +155,7 @@ def _written(terms: Iterable[tuple[str, str]]) -> str:
 
 
 def _lapse(at: datetime, lapses_in: timedelta) -> str:
-    return str(
-        -int(-(at + lapses_in).timestamp() // 1)
-    )  # the next whole second: never earlier than was promised
+    return str(-int(-(at + lapses_in).timestamp() // 1))  # the next whole second: never earlier than was promised
 
 
 def _header(content_type: str) -> str:

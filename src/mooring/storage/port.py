@@ -4,11 +4,10 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What storage says of an object."""
 
     size: int
@@ -37,8 +36,7 @@ class OpenMultipart:
     begun_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """A URL, and the headers its user must send with it, exactly."""
 
     url: str

@@ -1,19 +1,15 @@
-"""Signatures of S3's version 4, in the URL. Every request is signed so, ours as well as those of clients."""
+"""Signatures of S3's version 4, in the URL. Every request is signed so, ours as well as those of clients.
 
+By hand (`docs/decisions/0003-s3-calls.md` says why): what is the same for a whole second is made once a second."""
+
+import hmac
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from math import ceil
 from urllib.parse import quote
-
-from awscrt.auth import (
-    AwsCredentialsProvider,
-    AwsSignatureType,
-    AwsSigningAlgorithm,
-    AwsSigningConfig,
-    aws_sign_request,
-)
-from awscrt.http import HttpHeaders, HttpRequest
 
 from mooring.storage.s3_bucket import Bucket
 
@@ -22,16 +18,23 @@ LONGEST_LIFE = timedelta(days=7)  # S3 has no more
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
+@dataclass(frozen=True, slots=True)
+class _Second:
+    """What all signatures of one second and one life share."""
+
+    query: str  # of the parameters, those that every URL has, up to the names of the signed headers
+    to_sign: str  # of the string to sign, all but the hash of the request
+    key: bytes
+
+
 class Signer:
     def __init__(self, bucket: Bucket) -> None:
-        self._region = bucket.region
+        self._bucket = bucket
         self._origin = bucket.origin
         self._host = bucket.origin.partition("://")[2]
         self._path = bucket.path
-        self._keys = AwsCredentialsProvider.new_static(bucket.access_key, bucket.secret_key, bucket.session_token)
-
-        self._last: AwsSigningConfig | None = None
         self._last_for = (0, 0)
+        self._last = self._second(0, 0)
 
     def url(
         self,
@@ -46,30 +49,38 @@ class Signer:
         """A URL for `method` on `key` (the bucket itself where `key` is empty) with exactly these headers."""
         if not SHORTEST_LIFE <= lapses_in < LONGEST_LIFE:
             raise ValueError(f"A signed URL lives from a second to under seven days, not {lapses_in}.")
-        where = self._path + (key if _UNRESERVED.fullmatch(key) else quote(key, safe="/"))
-        if query:
-            where += "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-        signed = HttpHeaders([("host", self._host), *(headers or {}).items()])
-        config = self._config(int(at.timestamp()), ceil(lapses_in.total_seconds() + at.microsecond / 1e6))
-        # With keys at hand the future is already done when it comes: nothing waits here.
-        return self._origin + str(aws_sign_request(HttpRequest(method, where, signed), config).result().path)
+        # Lives are counted from the whole second in which `at` lies: never shorter than was promised.
+        moment = int(at.timestamp()), ceil(lapses_in.total_seconds() + at.microsecond / 1e6)
+        if moment != self._last_for:
+            self._last, self._last_for = self._second(*moment), moment
+        shared = self._last
+        path = self._path + (key if _UNRESERVED.fullmatch(key) else quote(key, safe="/"))
+        signed = {"host": self._host}
+        for name, value in (headers or {}).items():
+            signed[name.lower()] = " ".join(value.split())
+        names = sorted(signed)
+        lines = "".join([f"{name}:{signed[name]}\n" for name in names])
+        parameters = f"{shared.query}{'%3B'.join(names)}"
+        if query:  # all of them sort after X-Amz-…, whose names begin with a capital
+            parameters += "".join([f"&{name}={quote(query[name], safe='')}" for name in sorted(query)])
+        request = f"{method}\n{path}\n{parameters}\n{lines}\n{';'.join(names)}\nUNSIGNED-PAYLOAD"
+        to_sign = shared.to_sign + sha256(request.encode()).hexdigest()
+        signature = hmac.digest(shared.key, to_sign.encode(), "sha256").hex()
+        return f"{self._origin}{path}?{parameters}&X-Amz-Signature={signature}"
 
-    def _config(self, second: int, lapses_in: int) -> AwsSigningConfig:
-        """The same for all that is signed in one second, and dear to make. Lives are counted from the whole second in
-        which `at` lies: never shorter than was promised."""
-        if self._last_for != (second, lapses_in):
-            self._last = AwsSigningConfig(
-                algorithm=AwsSigningAlgorithm.V4,
-                signature_type=AwsSignatureType.HTTP_REQUEST_QUERY_PARAMS,
-                credentials_provider=self._keys,
-                region=self._region,
-                service="s3",
-                date=datetime.fromtimestamp(second, UTC),
-                # S3 alone signs the path as it is sent: encoded once, its slashes and dots untouched.
-                use_double_uri_encode=False,
-                should_normalize_uri_path=False,
-                signed_body_value="UNSIGNED-PAYLOAD",
-                expiration_in_seconds=lapses_in,
-            )
-            self._last_for = (second, lapses_in)
-        return self._last
+    def _second(self, second: int, lapses_in: int) -> _Second:
+        at = datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
+        scope = f"{at[:8]}/{self._bucket.region}/s3/aws4_request"
+        parameters = {
+            "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+            "X-Amz-Credential": f"{self._bucket.access_key}/{scope}",
+            "X-Amz-Date": at,
+            "X-Amz-Expires": str(lapses_in),
+        }
+        if self._bucket.session_token:
+            parameters["X-Amz-Security-Token"] = self._bucket.session_token
+        query = "".join(f"{name}={quote(value, safe='')}&" for name, value in parameters.items())
+        key = b"AWS4" + self._bucket.secret_key.encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        return _Second(f"{query}X-Amz-SignedHeaders=", f"AWS4-HMAC-SHA256\n{at}\n{scope}\n", key)

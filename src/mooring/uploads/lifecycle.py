@@ -1,10 +1,9 @@
 """What an upload can be, what may become of it, and the one statement that writes it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from mooring.db.pool import Executor
 from mooring.jobs.queue import enqueueing
@@ -52,8 +51,9 @@ def sources(to: State) -> list[State]:
     return [state for state, targets in MOVES.items() if to in targets]
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
+    """A row. As a tuple it is made in half the time of a frozen dataclass, and every confirm makes two."""
+
     id: int
     kind: str
     state: State
@@ -82,18 +82,18 @@ def upload_of(row: Sequence[Any]) -> Upload:
     return Upload(id_, kind, State(state), *others)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     upload_id: int
     trigger: Trigger
     etag: str | None = None
     error: str | None = None
-    detail: Mapping[str, Any] | None = field(default=None, hash=False)
+    detail: Mapping[str, Any] | None = None
 
 
 # The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of
-# their ids, uploads before quotas, so that two groups never wait for each other. What was
-# renewed after the sweep looked, or may still get the end of a slow PUT, is not reclaimed.
+# their ids, uploads before quotas, so that two groups never wait for each other. What was renewed after the sweep
+# looked, or may still get the end of a slow PUT, is not reclaimed. Amounts are reckoned from the locked row of `quota`:
+# from `q`, the CHECKs would first judge what comes of the snapshot's row, where less may be than is taken away.
 ADVANCE = f"""
 WITH asked AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::jsonb[], $10::text[])
@@ -117,12 +117,12 @@ WITH asked AS (
     SELECT uploader_id, sum(held) AS held, sum(more_used) AS more_used, count(*) FILTER (WHERE held > 0) AS landed
     FROM moved GROUP BY uploader_id HAVING sum(held) <> 0 OR sum(more_used) <> 0
 ), quota AS MATERIALIZED (
-    SELECT q.user_id FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
+    SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), settled AS (
     UPDATE quotas q
-    SET reserved_bytes = q.reserved_bytes - o.held,
-        used_bytes = q.used_bytes + o.more_used,
-        in_flight = q.in_flight - o.landed
+    SET reserved_bytes = quota.reserved_bytes - o.held,
+        used_bytes = quota.used_bytes + o.more_used,
+        in_flight = quota.in_flight - o.landed
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
     INSERT INTO upload_events (upload_id, what, trigger, at, detail)
@@ -151,7 +151,8 @@ async def advance(
 ) -> list[Upload]:
     """Move each upload that may move; answer those that did. With it, in the same statement: the quota follows the
     state, the story gets its line, what is due for a worker gets its job, and an object that is given up is marked for
-    removal. A missing one in the answer is no error: somebody else was first. `only_from`: the state it was judged in."""
+    removal. A missing one in the answer is no error: somebody else was first. `only_from`: the state it was judged
+    in."""
     statement = ADVANCE_AND_DOOM if to in GIVEN_UP else ADVANCE
     rows = await tx.fetch(
         ADVANCE_AND_ENQUEUE if to is State.UPLOADED else statement,

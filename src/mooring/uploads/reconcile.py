@@ -76,9 +76,7 @@ class Reconciliation:
 
     async def _rows(self, found: Found, at: datetime, dry_run: bool) -> None:
         after = 0
-        while page := await queries.stored(
-            self.uploads.db, after=after, arrived_before=at - self.grace, limit=PAGE
-        ):
+        while page := await queries.stored(self.uploads.db, after=after, arrived_before=at - self.grace, limit=PAGE):
             after = page[-1].id
             found.checked_uploads += len(page)
             for upload in page:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -45,8 +46,7 @@ class Terms:
     look_before: timedelta = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a client says it will upload."""
 
     filename: str
@@ -93,9 +93,7 @@ class Uploads:
 
     async def issue(self, tx: Executor, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """All of one user's, or none of them."""
-        return await queries.issue(
-            tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before
-        )
+        return await queries.issue(tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before)
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """For asks that came independently: where several of one user do not fit together, each gets its own try, since
@@ -151,7 +149,8 @@ class Uploads:
         arrived = await self._arriving.ask(Move(upload.id, trigger, etag=found.etag))
         if arrived is None:
             return await self._settled_by_another(upload.id)
-        log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
+        if trigger is not Trigger.CLIENT:  # a client's confirm has a line of its own
+            log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
         return arrived
 
     async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> bool:
@@ -204,9 +203,7 @@ class Uploads:
     async def retry(self, upload_id: int) -> Upload:
         """Processing failed, and somebody thinks that it would not again."""
         moves = [Move(upload_id, Trigger.ADMIN)]
-        retried = await advance(
-            self.db, State.UPLOADED, moves, what="retried", at=self.clock(), only_from=State.FAILED
-        )
+        retried = await advance(self.db, State.UPLOADED, moves, what="retried", at=self.clock(), only_from=State.FAILED)
         if retried:
             log.info("upload_retried", upload_id=upload_id, user_id=retried[0].uploader_id)
             return retried[0]

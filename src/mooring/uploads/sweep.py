@@ -71,9 +71,7 @@ class Sweep:
     async def _look_for_bytes(self, swept: Swept) -> int:
         at = self.uploads.clock()
         reclaim_after = self.uploads.terms.reclaim_after
-        due = await queries.take_due(
-            self.uploads.db, at=at, reclaim_after=reclaim_after, limit=self.batch_size
-        )
+        due = await queries.take_due(self.uploads.db, at=at, reclaim_after=reclaim_after, limit=self.batch_size)
         absent = [upload for upload in await self._each(self._look, due, swept) if upload]
         given_up = [up for up in absent if at >= max(up.created_at + reclaim_after, up.expires_at + SLOW_PUT)]
         lapsed = [up.id for up in absent if up not in given_up and up.expires_at < at]
@@ -101,9 +99,7 @@ class Sweep:
         moves = [Move(upload.id, Trigger.SWEEP) for upload in given_up]
         for upload in await advance(self.uploads.db, State.RECLAIMED, moves, what="reclaimed", at=at):
             swept.reclaimed += 1
-            log.info(
-                "upload_reclaimed", upload_id=upload.id, user_id=upload.uploader_id, trigger=Trigger.SWEEP
-            )
+            log.info("upload_reclaimed", upload_id=upload.id, user_id=upload.uploader_id, trigger=Trigger.SWEEP)
 
     async def _remove_objects(self, swept: Swept) -> int:
         at = self.uploads.clock()

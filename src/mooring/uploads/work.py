@@ -5,7 +5,6 @@ written to storage is on record for removal first, and taken off it by the trans
 killed anywhere leaves nothing behind for ever."""
 
 import hashlib
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import structlog
 from mooring.db.pool import Executor
 from mooring.errors import DatabaseUnavailable, ObjectChanged, ObjectNotFound, StorageUnavailable
 from mooring.observe.metrics import Metrics, Outcome
-from mooring.processing.sandbox import Made, Sandbox, Spoiled
+from mooring.processing.sandbox import Made, Sandbox, Spoiled, nameless
 from mooring.storage.threads import off_loop
 from mooring.uploads import queries, renditions
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
@@ -72,7 +71,7 @@ class Work:
 
     async def _try(self, upload: Upload, *, is_last: bool) -> tuple[Outcome, str]:
         with ExitStack() as closing:
-            original = closing.enter_context(tempfile.TemporaryFile())
+            original = closing.enter_context(nameless())
             wrong = await self._fetch(upload, original)
             if wrong:
                 await self.uploads.reject(upload, wrong, trigger=Trigger.WORKER)

@@ -1,8 +1,9 @@
 """The header `Idempotency-Key`, on every call that issues, confirms or creates."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Header
 from pydantic import BaseModel
@@ -15,6 +16,8 @@ from mooring.db.pool import Executor
 from mooring.errors import KeyNotUsable
 from mooring.web.edge import header
 from mooring.web.shapes import Ready, reply
+
+Shown = TypeVar("Shown", bound=BaseModel)
 
 # Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request, and judges it.
 IdempotencyKey = Annotated[
@@ -41,13 +44,20 @@ async def create_once(
     return _response(answer)
 
 
-async def answer_once(request: Request, caller: Caller, act: Callable[[], Awaitable[BaseModel]]) -> Response:
+async def answer_once(
+    request: Request,
+    caller: Caller,
+    act: Callable[[], Awaitable[Shown]],
+    is_final: Callable[[Shown], bool] = lambda _: True,
+) -> Response:
+    """Only an answer that is final is kept for the key."""
     key = await _key_of(request, caller)
     if key is None:
         return reply(await act())
 
     async def kept() -> Answer:
-        return _answer(await act(), 200)
+        shown = await act()
+        return replace(_answer(shown, 200), is_final=is_final(shown))
 
     return _response(await request.app.state.house.idempotency.answer_once(key, kept))
 

@@ -12,6 +12,7 @@ class Health(BaseModel):
     status: str
 
 
+@router.head("/health", include_in_schema=False)  # some balancers ask so
 @router.get("/health", responses={503: {"model": Health, "description": "Send no requests now"}})
 async def health(request: Request) -> Health:
     """200 while requests are welcome; 503 while starting, draining, or without a database."""

@@ -185,7 +185,7 @@ async def confirm_photos(request: Request) -> Response:
         results = [_result(id_, one, photos) for id_, one in zip(asked.photo_ids, found, strict=True)]
         return ConfirmResults.model_construct(results=results)
 
-    return await answer_once(request, caller, confirm)
+    return await answer_once(request, caller, confirm, lambda answer: not any(one.error for one in answer.results))
 
 
 @router.get("")

@@ -1,11 +1,12 @@
 """What the routes' models share: strict JSON in, ready bytes out."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,8 +17,20 @@ PathId = Annotated[int, Path(ge=1, le=BIGGEST)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 # The id after which a page begins: `next_cursor` of the page before.
 Cursor = Annotated[int | None, Query(ge=1, le=BIGGEST)]
-# Both ends of the calendar have no name in UTC.
-Moment = Annotated[AwareDatetime, Field(gt=datetime(1, 1, 2, tzinfo=UTC), lt=datetime(9999, 12, 30, tzinfo=UTC))]
+
+
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value):
+        raise ValueError("Write it out, as in 2030-01-02T03:04:05Z")
+    return value
+
+
+# No bare numbers: `2030` would be half an hour after 1970 began. And both ends of the calendar have no name in UTC.
+Moment = Annotated[
+    AwareDatetime,
+    Field(gt=datetime(1, 1, 2, tzinfo=UTC), lt=datetime(9999, 12, 30, tzinfo=UTC)),
+    BeforeValidator(_written_out),
+]
 # PostgreSQL keeps every character but NUL.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
