@@ -9,21 +9,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
-from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
-from pgqueuer.core.qm import QueueManager
-from pgqueuer.domain.errors import RetryRequested
-from pgqueuer.domain.models import Job
-from pgqueuer.domain.settings import DBSettings
-from pgqueuer.queries import Queries
 from prometheus_client import Gauge
-from pydantic_settings import PydanticBaseSettingsSource
 
 from mooring.db.pool import CONNECT_SECONDS, STATEMENT_SECONDS, connecting
+
+if TYPE_CHECKING:
+    from mooring.jobs.library import Job, QueueManager
 
 log = structlog.get_logger()
 
@@ -36,35 +31,13 @@ FAREWELL_SECONDS = 5.0
 Handler = Callable[[Mapping[str, Any], int], Awaitable[timedelta | None]]
 
 
-class _Names(DBSettings):
-    """The library's own names of its tables, whatever the environment says: our migration made them."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls, _: type, init_settings: PydanticBaseSettingsSource, *__: Any, **___: Any
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
-NAMES = _Names()
-
-
-def queries_on(connection: asyncpg.Connection) -> Queries:
-    return Queries(
-        AsyncpgDriver(connection),
-        qbe=QueryBuilderEnvironment(NAMES),
-        qbq=QueryQueueBuilder(NAMES),
-        qbs=QuerySchedulerBuilder(NAMES),
-    )
-
-
 @dataclass
 class Worker:
     url: str
     handlers: Mapping[str, Handler]
     concurrency: int
     active: Gauge
-    _manager: QueueManager | None = None
+    _manager: "QueueManager | None" = None
     _is_stopping: bool = False
     _running: set["asyncio.Future[timedelta | None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -102,6 +75,8 @@ class Worker:
 
     async def _take_jobs(self) -> None:
         """As long as the connection lasts."""
+        from mooring.jobs.library import manager_on  # takes longer to load than commands that take no jobs run
+
         with connecting():
             connection = await asyncpg.connect(
                 self.url,
@@ -110,7 +85,7 @@ class Worker:
                 server_settings={"application_name": "mooring worker", "timezone": "UTC"},
             )
         try:
-            manager = QueueManager(queries_on(connection), channel=NAMES.channel)
+            manager = manager_on(connection)
             connection.add_termination_listener(lambda _: manager.shutdown.set())
             for name, handler in self.handlers.items():
                 manager.entrypoint(name, accepts_context=False)(self._doing(handler))
@@ -130,8 +105,10 @@ class Worker:
             self._manager = None
             connection.terminate()
 
-    def _doing(self, handler: Handler) -> Callable[[Job], Awaitable[None]]:
-        async def do(job: Job) -> None:
+    def _doing(self, handler: Handler) -> "Callable[[Job], Awaitable[None]]":
+        from mooring.jobs.library import RetryRequested
+
+        async def do(job: "Job") -> None:
             async with self._seats:
                 again = timedelta(0) if self._is_stopping else await self._do(handler, job)
             if again is not None:
@@ -139,7 +116,7 @@ class Worker:
 
         return do
 
-    async def _do(self, handler: Handler, job: Job) -> timedelta | None:
+    async def _do(self, handler: Handler, job: "Job") -> timedelta | None:
         running = asyncio.ensure_future(handler(json.loads(job.payload or b"{}"), job.attempts))
         self._running.add(running)
         self.active.inc()

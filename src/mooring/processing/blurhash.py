@@ -1,7 +1,7 @@
 """BlurHash: a picture's colours in some 28 characters, for what is shown while it loads. The algorithm is public:
 a two-dimensional cosine transform of linear light, its few lowest frequencies written in base 83."""
 
-from math import cos, pi
+from math import cos, pi, sqrt
 from typing import NamedTuple
 
 ACROSS, DOWN = 4, 3  # components
@@ -64,7 +64,7 @@ def _relative(colour: Colour, most: float) -> int:
 
 
 def _signed_root(value: float) -> float:
-    return abs(value) ** 0.5 * (1 if value >= 0 else -1)
+    return sqrt(value) if value >= 0 else -sqrt(-value)
 
 
 def _base83(number: int, length: int) -> str:

@@ -112,9 +112,9 @@ def _opened_heic(original: Path, pixel_limit: int) -> Source:
 
     try:
         found = pillow_heif.open_heif(original, convert_hdr_to_8bit=True)
-        _check_size(*found.size, pixel_limit)
-        bands = len(found.mode)
         across, down = found.size
+        _check_size(across, down, pixel_limit)
+        bands = len(found.mode)
         pixels = pyvips.Image.new_from_memory(found.data, found.stride // bands, down, bands, "uchar")
     except (ValueError, EOFError, SyntaxError, RuntimeError) as wrong:
         raise NotWhole from wrong

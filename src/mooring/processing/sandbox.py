@@ -56,16 +56,17 @@ class Sandbox:
     async def develop(self, original: IO[bytes], content_type: str, closing: ExitStack) -> Done | Spoiled:
         """What is made lies in files that `closing` closes."""
         files = {name: closing.enter_context(nameless()) for name in NAMES}
+        targets = {name: file.fileno() for name, file in files.items()}
         order = {
             "content_type": content_type,
             "original": original.fileno(),
-            "targets": {name: file.fileno() for name, file in files.items()},
+            "targets": targets,
             "memory": self.memory_bytes,
             "seconds": self.seconds,
             "pixel_limit": self.pixel_limit,
             "parent": os.getpid(),
         }
-        code, said, complained = await self._run(order, [original.fileno(), *order["targets"].values()])
+        code, said, complained = await self._run(order, [original.fileno(), *targets.values()])
         answer = _read(said) if code == 0 else {}
         if "refused" in answer:
             return Spoiled(answer["refused"], is_final=True, why=answer["why"])
