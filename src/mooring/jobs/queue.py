@@ -56,7 +56,7 @@ async def age(tx: Executor) -> int:
     """The queue's time is the database's own."""
     rows = await tx.fetch(
         """UPDATE pgqueuer SET priority = $1
-           WHERE status = 'queued' AND priority < $1 AND created < now() - $2 RETURNING 1""",
+           WHERE status = 'queued' AND priority < $1 AND created < now() - $2::interval RETURNING 1""",
         PREMIUM,
         OLD,
     )
@@ -67,7 +67,8 @@ async def purge_log(tx: Executor, *, limit: int) -> int:
     """pgqueuer writes a line for each job taken and done, and keeps them all."""
     rows = await tx.fetch(
         """DELETE FROM pgqueuer_log WHERE id IN (
-               SELECT id FROM pgqueuer_log WHERE created < now() - $1 ORDER BY created LIMIT $2) RETURNING 1""",
+               SELECT id FROM pgqueuer_log WHERE created < now() - $1::interval ORDER BY created LIMIT $2)
+           RETURNING 1""",
         LOG_LIFE,
         limit,
     )

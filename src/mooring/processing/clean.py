@@ -93,6 +93,8 @@ _OF_WEBP = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"IC
 
 def clean_webp(file: memoryview, orientation: int) -> Pieces:
     kept = list(_webp_chunks(file))
+    if not kept:
+        raise NotWhole
     is_extended = bytes(kept[0][:4]) == b"VP8X"
     if is_extended:
         flags = kept[0][8] & ~0b1100 | (0b1000 if orientation != 1 else 0)  # neither EXIF nor XMP

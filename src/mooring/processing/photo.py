@@ -4,6 +4,7 @@ Runs in the child process of `sandbox.py`, on bytes that nobody trusts. What mov
 copy for strangers moves on."""
 
 import mmap
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from mooring.processing.clean import CLEANERS, NotWhole
 from mooring.processing.exif import Exif
 from mooring.processing.probe import NAMES, NEEDED, contradiction, is_as_declared, real_type
 
+_NO_MEMORY = re.compile("out of memory|memory allocation|cannot allocate", re.IGNORECASE)
 LARGE, THUMB, TINY = 2048, 320, 32  # longest side
 # WebP's own default effort is 4: it costs half as much again, for files that are some 3 % smaller.
 QUALITY, EFFORT = 80, 2
@@ -41,14 +43,17 @@ class Source:
 
 def develop(original: Path, content_type: str, targets: Mapping[str, Path], *, pixel_limit: int) -> dict[str, Any]:
     """Writes `thumb`, `large` and `clean`; says what each is, and the photo's facts."""
-    with original.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        real = real_type(mapped[:NEEDED])
-        if real is None or not is_as_declared(content_type, real):
-            raise Refused(contradiction(content_type, real))
-        try:
-            return _develop(original, mapped, real, targets, pixel_limit)
-        except (pyvips.Error, NotWhole) as wrong:
-            raise Refused(f"The file can't be read as {NAMES[real]}: it is damaged or cut off.") from wrong
+    with original.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    real = real_type(mapped[:NEEDED])
+    if real is None or not is_as_declared(content_type, real):
+        raise Refused(contradiction(content_type, real))
+    try:
+        return _develop(original, mapped, real, targets, pixel_limit)
+    except (pyvips.Error, NotWhole) as wrong:
+        if _NO_MEMORY.search(str(wrong)):
+            raise MemoryError from wrong
+        raise Refused(f"The file can't be read as {NAMES[real]}: it is damaged or cut off.") from wrong
 
 
 def _develop(
@@ -102,8 +107,10 @@ def _opened(original: Path, mapped: mmap.mmap, real: str, pixel_limit: int) -> S
 
 
 def _loaded(original: Path, real: str, **options: Any) -> pyvips.Image:
+    """libtiff takes what is missing for a small mistake; others tell the two apart."""
     access = "random" if real == "image/avif" else "sequential"
-    return pyvips.Operation.call(_LOADERS[real], str(original), access=access, fail_on="truncated", **options)
+    fail_on = "error" if real == "image/tiff" else "truncated"
+    return pyvips.Operation.call(_LOADERS[real], str(original), access=access, fail_on=fail_on, **options)
 
 
 def _opened_heic(original: Path, pixel_limit: int) -> Source:
@@ -164,9 +171,8 @@ def _clean(original: Path, mapped: mmap.mmap, source: Source, real: str, target:
     """As it is where its format lets us; else written anew, full size, as what every browser shows."""
     width, height = source.size
     if real in CLEANERS:
-        with memoryview(mapped) as whole, target.open("wb") as file:
-            for piece in CLEANERS[real](whole, source.orientation):
-                file.write(piece)
+        with target.open("wb") as file:
+            file.writelines(CLEANERS[real](memoryview(mapped), source.orientation))
         return {"content_type": real, "width": width, "height": height}
     image = _shown(_loaded(original, real) if real == "image/tiff" else source.image, max(width, height))
     if image.hasalpha():

@@ -95,13 +95,14 @@ class Sandbox:
         return process.returncode, said, complained.decode(errors="replace")[-_KEPT_OF_STDERR:]
 
     def _broken(self, code: int | None, complained: str, answer: Mapping[str, Any]) -> Spoiled:
-        """Perhaps the machine was busy: worth another try."""
+        """Perhaps the machine was busy: worth another try. A limit of memory that was met will be met again."""
         why = f"exit {code}: {complained}".strip()
         if code is None or code == -signal.SIGXCPU:
             return Spoiled(f"Working on the file took longer than {self.seconds} seconds.", is_final=False, why=why)
         if answer.get("broke") == "memory" or code == -signal.SIGKILL or "memory" in complained:
             megabytes = self.memory_bytes // 2**20
-            return Spoiled(f"Working on the file needs more than {megabytes} MB of memory.", is_final=False, why=why)
+            reason = f"Working on the file needs more than {megabytes} MB of memory."
+            return Spoiled(reason, is_final=code != -signal.SIGKILL, why=why)
         return Spoiled("The file made the program crash that reads it.", is_final=False, why=why)
 
 

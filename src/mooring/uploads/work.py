@@ -57,7 +57,7 @@ class Work:
         self.metrics.processed(job["kind"], outcome, perf_counter() - started)
         tell = log.info if outcome == "success" else log.warning
         tell("upload_processed", upload_id=job["upload"], user_id=job["user"], result=outcome, why=why)
-        return min(self.pause * 2**tried, LONGEST_PAUSE) if outcome == "retry" else None
+        return min(self.pause * 2 ** min(tried, 10), LONGEST_PAUSE) if outcome == "retry" else None
 
     async def begin(self, upload_id: int) -> Upload | None:
         """The upload, if there is anything to do. One that is PROCESSING was left by a worker that died, or is tried
