@@ -36,6 +36,7 @@ def child_of(worker: Serving) -> psutil.Process | None:
 
 def held_in_the_middle(worker: Serving) -> psutil.Process:
     child = until(lambda: child_of(worker))
+    until(lambda: child.rlimit(psutil.RLIMIT_AS)[0] > 0)  # it has bounded itself: now it is at the picture
     child.suspend()
     assert child.is_running()
     return child

@@ -190,7 +190,7 @@ async def test_a_picture_of_ten_bits() -> None:
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP"])
 async def test_what_moves_is_shown_by_its_first_picture_and_its_clean_copy_moves(form: str) -> None:
-    how = {"xmp": b"<x>Ada Lovelace</x>"} if form == "WEBP" else {"comment": b"Ada Lovelace"}
+    how: dict[str, Any] = {"xmp": b"<x>Ada Lovelace</x>"} if form == "WEBP" else {"comment": b"Ada Lovelace"}
     out = await developed(pictures.animated(form, **how), f"image/{form.lower()}")
     assert shows(out.picture("large"), (RED,) * 4)
     assert out.picture("large").format == "WEBP"
