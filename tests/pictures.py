@@ -53,8 +53,8 @@ def jpeg(picture: Image.Image | None = None, **how: Any) -> bytes:
     return written(picture or quarters(), "JPEG", **{"quality": 92, **how})
 
 
-def wide_gamut() -> bytes:
-    """The profile of another space than sRGB: the same, with red and blue exchanged when read back."""
+def srgb_profile() -> bytes:
+    """It says when it was made, so no two are equal."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 

@@ -158,8 +158,11 @@ async def test_a_clean_jpeg_is_the_same_picture_bit_by_bit() -> None:
 
 
 async def test_a_clean_jpeg_keeps_its_colours() -> None:
-    body = jpeg(icc_profile=pictures.wide_gamut(), exif=secretive_exif())
-    assert (await developed(body)).picture("clean").info["icc_profile"] == pictures.wide_gamut()
+    profile = pictures.srgb_profile()
+    out = await developed(jpeg(icc_profile=profile, exif=secretive_exif()))
+    assert out.picture("clean").info["icc_profile"] == profile
+    assert "icc_profile" not in out.picture("large").info
+    assert shows(out.picture("large"))
 
 
 # ── odd, and good ──
