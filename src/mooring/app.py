@@ -59,6 +59,8 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
             house.open_doors()
             yield
             house.drain()
+            if settings.worker:
+                await house.worker.stop(settings.stop_seconds)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -103,7 +105,8 @@ def _is_file(path: str) -> bool:
 
 
 def _background(house: House) -> list[Any]:
-    return [_gauges(house), *([house.sweep.for_ever()] if house.settings.sweep else [])]
+    sweeping = [house.sweep.for_ever()] if house.settings.sweep else []
+    return [_gauges(house), *sweeping, *([house.worker.run()] if house.settings.worker else [])]
 
 
 async def _gauges(house: House) -> None:

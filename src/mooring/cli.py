@@ -22,6 +22,7 @@ from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
 from mooring.wiring import House, open_database_server, open_house
+from mooring.worker import work
 
 
 def _commands(about: str) -> typer.Typer:
@@ -78,6 +79,23 @@ def serve(
 
     with explained():
         server.serve(_settings(data), host=host, port=port)
+
+
+@app.command()
+def worker(
+    concurrency: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=64, help="Jobs at once [default: MOORING_WORKER_CONCURRENCY]"),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Work on what arrived, in a process of its own.
+
+    Any number may run, on any machine that reaches the database and the storage.
+    """
+    with explained():
+        asked = {} if concurrency is None else {"worker_concurrency": concurrency}
+        work(_settings(data).model_copy(update=asked))
 
 
 @app.command()

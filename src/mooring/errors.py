@@ -172,6 +172,11 @@ class FileLost(MooringError):
         super().__init__("The file is no longer in storage as it arrived.")
 
 
+class NotFailed(MooringError):
+    def __init__(self, upload_id: int, state: str) -> None:
+        super().__init__(f"Upload {upload_id} is {state}: only one that FAILED can be tried again.")
+
+
 # ── what storage refuses ─────────────────────────────────────────────────────────────────────────
 
 

@@ -158,6 +158,16 @@ class Settings(BaseSettings):
     trusted_proxies: str | None = Field(
         None, description="Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed"
     )
+    # ── processing ──
+    worker: bool = Field(True, description="Whether `mooring serve` works on what arrived too")
+    worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker is at at once")
+    job_attempts: int = Field(5, ge=1, le=20, description="A job that fails so often leaves its upload FAILED")
+    job_pause_seconds: float = Field(
+        10, gt=0, le=300, description="Pause before the second attempt; it doubles with each, up to 5 minutes"
+    )
+    job_seconds: int = Field(120, ge=1, le=86_400, description="A child process that works on a file may take so long")
+    job_memory_bytes: int = Field(2**30, ge=2**28, description="... and so much memory (address space)")
+    photo_max_pixels: Seconds = Field(100_000_000, description="Photos of more pixels are not worked on")
 
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")

@@ -29,14 +29,17 @@ from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
 from mooring.errors import DatabaseUnavailable, SetupProblem
+from mooring.jobs import queue
+from mooring.jobs.worker import Worker
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.images import Images
-from mooring.library.photos import Photos
+from mooring.library.photos import Photos, record_facts
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.observe.metrics import Metrics
+from mooring.processing.sandbox import Sandbox
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
@@ -48,6 +51,7 @@ from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
 from mooring.uploads.sweep import Sweep
+from mooring.uploads.work import Work
 
 SHORTEST_SECRET = 32
 
@@ -74,6 +78,7 @@ class House:
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
+    worker: Worker
     doors: str = field(default="starting")
 
     def open_doors(self) -> None:
@@ -116,7 +121,7 @@ async def open_house(
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
-        house = _house(settings, clock, metrics, db, storage, secret, http)
+        house = _house(settings, clock, metrics, db, storage, secret, http, url)
         closing.callback(house.accounts.close)
         yield house
 
@@ -148,6 +153,7 @@ def _house(
     storage: Storage,
     secret: str,
     http: httpx.AsyncClient,
+    url: str,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
@@ -163,7 +169,12 @@ def _house(
         batch_size=settings.batch_size,
         at_once=settings.batch_max_concurrent,
         pause=timedelta(milliseconds=settings.batch_interval_ms),
-        chores=(idempotency.purge, partial(purge_sessions, db, limit=1000), reconciliation.purge_trash),
+        chores=(
+            idempotency.purge,
+            partial(purge_sessions, db, limit=1000),
+            reconciliation.purge_trash,
+            partial(queue.keep, db, limit=1000),
+        ),
     )
     return House(
         settings=settings,
@@ -184,6 +195,7 @@ def _house(
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
+        worker=_worker(settings, uploads, metrics, url),
     )
 
 
@@ -192,6 +204,19 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Deliver
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
+
+
+def _worker(settings: Settings, uploads: Uploads, metrics: Metrics, url: str) -> Worker:
+    work = Work(
+        uploads,
+        Sandbox(settings.job_memory_bytes, settings.job_seconds, settings.photo_max_pixels),
+        record={"photo": record_facts},
+        metrics=metrics,
+        attempts=settings.job_attempts,
+        pause=timedelta(seconds=settings.job_pause_seconds),
+    )
+    handlers = {queue.PROCESS["photo"]: work.process}
+    return Worker(url, handlers, settings.worker_concurrency, metrics.processing_active)
 
 
 def _terms(settings: Settings) -> Terms:

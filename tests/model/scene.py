@@ -31,6 +31,7 @@ TERMS = with_plans(PLAN, Plan("premium", 30_000, 8))
 AWAITED = frozenset(State) - GIVEN_UP
 NOT_TO_BE_HAD = (FileNotArrived, UploadRejected, UploadGone, PhotoNotFound, UploadNotFound)
 TABLES = [
+    "pgqueuer",
     "upload_events",
     "removals",
     "reconciliations",

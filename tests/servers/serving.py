@@ -83,11 +83,17 @@ class Mooring:
     served: list[Serving] = field(default_factory=list)
 
     def serve(self, *options: str, **env: str) -> Serving:
+        return self.start("serve", *(options or ("--port", "0")), **env)
+
+    def work(self, **env: str) -> Serving:
+        return self.start("worker", **env)
+
+    def start(self, *words: str, **env: str) -> Serving:
         number = len(self.served)
         out, err = (self.data.parent / f"{number}.{name}" for name in ("out", "err"))
         with out.open("wb") as to_out, err.open("wb") as to_err:
             process = subprocess.Popen(
-                [COMMAND, "serve", *(options or ("--port", "0")), "--data", self.data],
+                [COMMAND, *words, "--data", self.data],
                 stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, env=self.environment(env),
             )  # fmt: skip
         self.served.append(Serving(process, out, err))
@@ -103,7 +109,8 @@ class Mooring:
 
     def environment(self, more: dict[str, str]) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        return {**clean, "PYTHONWARNINGS": "error", **self.env, **more}
+        # What arrives stays as it came, unless a test wants it worked on.
+        return {**clean, "PYTHONWARNINGS": "error", "MOORING_WORKER": "off", **self.env, **more}
 
     def database_pid(self) -> int:
         return int((self.data / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0])

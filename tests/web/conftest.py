@@ -20,6 +20,7 @@ def settings_for(database_url: str, folder: Path, **more: Any) -> Settings:
         secret=SecretStr("a secret of the tests, long enough"),
         public_url="http://testserver",
         sweep=False,
+        worker=False,
         **more,
     )
 

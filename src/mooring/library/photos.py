@@ -54,9 +54,16 @@ class Photo:
     upload: Upload
     title: str | None
     description: str | None
+    # None until it was processed.
+    width: int | None = None
+    height: int | None = None
+    blurhash: str | None = None
+    camera: str | None = None
+    taken_at: datetime | None = None
 
 
-PHOTO = f"{COLUMNS}, p.title, p.description"  # of `uploads u` and `photos p`
+# Of `uploads u` and `photos p`.
+PHOTO = f"{COLUMNS}, p.title, p.description, p.width, p.height, p.blurhash, p.camera, p.taken_at"
 
 
 @dataclass(frozen=True)
@@ -204,5 +211,18 @@ class Photos:
 
 
 def photo_of(row: Sequence[Any]) -> Photo:
-    *upload, title, description = row
-    return Photo(upload_of(upload), title, description)
+    *upload, title, description, width, height, blurhash, camera, taken_at = row
+    return Photo(upload_of(upload), title, description, width, height, blurhash, camera, taken_at)
+
+
+async def record_facts(tx: Executor, photo_id: int, facts: Mapping[str, Any]) -> None:
+    """What processing found."""
+    await tx.fetch(
+        "UPDATE photos SET width = $2, height = $3, blurhash = $4, camera = $5, taken_at = $6 WHERE id = $1",
+        photo_id,
+        facts["width"],
+        facts["height"],
+        facts["blurhash"],
+        facts["camera"],
+        datetime.fromisoformat(facts["taken_at"]) if facts["taken_at"] else None,
+    )

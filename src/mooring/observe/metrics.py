@@ -18,6 +18,8 @@ from prometheus_client import (
 Result = Literal["success", "failure"]
 Access = Literal["authenticated", "shared"]
 Granted = Literal["success", "denied"]
+# What became of a file that a worker took up. `retry`: nothing yet.
+Outcome = Literal["success", "failure", "rejected", "retry"]
 RESULTS: tuple[Result, ...] = ("success", "failure")
 TokenStatus = Literal["valid", "invalid", "expired"]
 MOST_CLIENTS = 100  # with a series of their own; the rest is `other`
@@ -26,6 +28,7 @@ ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOGIN_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
+PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
 
 
@@ -159,6 +162,18 @@ class Metrics:
         )
         self._guessers: set[str] = set()
 
+        # ── processing ──
+        self.processing_seconds = Histogram(
+            "photo_api_processing_duration_seconds",
+            "Time to process an upload, from taking the job to its result",
+            ["kind", "result"],
+            buckets=PROCESSING_BUCKETS,
+            registry=registry,
+        )
+        self.processing_active = Gauge(
+            "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
+        )
+
         # Looking a child up by its labels costs more than counting: the hot ones are kept.
         self._presigned = {result: self.presigned.labels(result) for result in RESULTS}
         self._confirmed = {result: self.confirmed.labels(result) for result in RESULTS}
@@ -234,6 +249,9 @@ class Metrics:
 
     def share_image(self, token_status: TokenStatus, *, is_in_album: bool) -> None:
         self.share_images.labels(token_status, "yes" if is_in_album else "no").inc()
+
+    def processed(self, kind: str, outcome: Outcome, seconds: float) -> None:
+        self.processing_seconds.labels(kind, outcome).observe(seconds)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from mooring.db.pool import Executor
+from mooring.jobs.queue import enqueueing
 
 
 class State(StrEnum):
@@ -110,7 +111,7 @@ WITH asked AS (
     FROM asked a JOIN locked l ON l.id = a.id
     WHERE u.id = a.id AND u.processing_status = ANY ($6::text[])
       AND ($5 <> 'RECLAIMED' OR u.expires_at + $11 <= $8)
-    RETURNING {COLUMNS}, a.detail, a.trigger, l.held,
+    RETURNING {COLUMNS}, u.described_at, a.detail, a.trigger, l.held,
         u.file_size * (($5 = ANY ($9::text[]))::int - (l.was = ANY ($9::text[]))::int) AS more_used
 ), owed AS (
     SELECT uploader_id, sum(held) AS held, sum(more_used) AS more_used, count(*) FILTER (WHERE held > 0) AS landed
@@ -126,23 +127,35 @@ WITH asked AS (
 ), logged AS (
     INSERT INTO upload_events (upload_id, what, trigger, at, detail)
     SELECT id, $7, trigger, $8, detail FROM moved ORDER BY id
-), doomed AS (
-    INSERT INTO removals (object_key, multipart_id, due_at, until)
-    SELECT object_key, multipart_id, $8, greatest(expires_at, $8) + $11 FROM moved WHERE $5 = ANY ($12::text[])
-    ON CONFLICT (object_key) DO NOTHING
 )
 SELECT {COLUMNS.replace("u.", "m.")} FROM moved m
 """
+
+
+def _and(more: str) -> str:
+    """The same statement, with one thing more that happens in it."""
+    return f", {more}\nSELECT".join(ADVANCE.rsplit("\nSELECT", 1))
+
+
+# What arrived, or is to be tried again, is due for a worker.
+ADVANCE_AND_ENQUEUE = _and(f"due AS ({enqueueing('moved')}\n)")
+ADVANCE_AND_DOOM = _and("""doomed AS (
+    INSERT INTO removals (object_key, multipart_id, due_at, until)
+    SELECT object_key, multipart_id, $8, greatest(expires_at, $8) + $11 FROM moved
+    ON CONFLICT (object_key) DO NOTHING
+)""")
 
 
 async def advance(
     tx: Executor, to: State, moves: Sequence[Move], *, what: str, at: datetime, only_from: State | None = None
 ) -> list[Upload]:
     """Move each upload that may move; answer those that did. With it, in the same statement: the quota follows the
-    state, the story gets its line, and an object that is given up is marked for removal. A missing one in the answer
-    is no error: somebody else was first. `only_from`: the state it was judged in."""
+    state, the story gets its line, what is due for a worker gets its job, and an object that is given up is marked for
+    removal. A missing one in the answer is no error: somebody else was first. `only_from`: the state it was judged
+    in."""
+    statement = ADVANCE_AND_DOOM if to in GIVEN_UP else ADVANCE
     rows = await tx.fetch(
-        ADVANCE,
+        ADVANCE_AND_ENQUEUE if to is State.UPLOADED else statement,
         [move.upload_id for move in moves],
         [move.etag for move in moves],
         [move.error for move in moves],
@@ -154,6 +167,5 @@ async def advance(
         sorted(STORED),
         [move.trigger for move in moves],
         SLOW_PUT,
-        sorted(GIVEN_UP),
     )
     return [upload_of(row) for row in rows]

@@ -131,12 +131,14 @@ async def _pages(objects: AsyncIterator[Listed]) -> AsyncIterator[list[Listed]]:
 
 
 async def _accounted_for(tx: Executor, keys: Sequence[str]) -> set[str]:
-    """Objects of uploads that wait for them or have them, and those whose removal is already on record."""
+    """Objects of uploads that wait for them or have them, what was made of them, and those whose removal is already on
+    record."""
     rows = await tx.fetch(
         """
 SELECT object_key FROM uploads
 WHERE uuid = ANY ($1::uuid[]) AND object_key = ANY ($2::text[])
   AND processing_status <> ALL ('{REJECTED,RECLAIMED}')
+UNION ALL SELECT object_key FROM renditions WHERE object_key = ANY ($2::text[])
 UNION ALL SELECT object_key FROM removals WHERE object_key = ANY ($2::text[])""",
         [uuid for uuid in map(queries.uuid_in, keys) if uuid],
         keys,

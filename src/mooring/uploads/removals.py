@@ -35,8 +35,6 @@ WITH locked AS MATERIALIZED (
 ), doomed AS (
     INSERT INTO removals (object_key, multipart_id, due_at, until)
     SELECT object_key, multipart_id, $1::timestamptz, greatest(expires_at, $1) + $3 FROM gone
-    UNION ALL
-    SELECT r.object_key, NULL, $1::timestamptz, $1::timestamptz FROM renditions r JOIN gone g ON g.id = r.upload_id
     ON CONFLICT (object_key) DO UPDATE SET due_at = excluded.due_at
 )
 SELECT {COLUMNS.replace("u.", "g.")} FROM gone g"""

@@ -1,4 +1,5 @@
-"""One upload's life on a page: issue, arrive, renew, remove. The sweep is beside it."""
+"""One upload's life on a page: issue, arrive, retry, renew, remove. The sweep and the work
+on what arrived are beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from mooring.db.pool import Database, Executor
 from mooring.errors import (
     FileNotArrived,
     MooringError,
+    NotFailed,
     NotPending,
     QuotaExceeded,
     TooManyInFlight,
@@ -190,8 +192,20 @@ class Uploads:
         return [by_id.get(move.upload_id) if first[move.upload_id] is move else None for move in asked]
 
     async def mark_arrived(self, tx: Executor, moves: Sequence[Move]) -> list[Upload]:
-        """The bytes were seen. Every arrival passes here, whoever knocked."""
-        return await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock())
+        """The bytes were seen. Every arrival passes here, whoever knocked. A FAILED upload arrived long ago."""
+        return await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock(), only_from=State.PENDING)
+
+    # ── once more ──
+
+    async def retry(self, upload_id: int) -> Upload:
+        """Processing failed, and somebody thinks that it would not again."""
+        moves = [Move(upload_id, Trigger.ADMIN)]
+        retried = await advance(self.db, State.UPLOADED, moves, what="retried", at=self.clock(), only_from=State.FAILED)
+        if retried:
+            log.info("upload_retried", upload_id=upload_id, user_id=retried[0].uploader_id)
+            return retried[0]
+        now = (await queries.find(self.db, [upload_id])).get(upload_id)
+        raise NotFailed(upload_id, now.state) if now else UploadNotFound(upload_id)
 
     # ── look and renew ──
 

@@ -49,6 +49,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.UploadGone: (410, "UPLOAD_GONE"),
     errors.NotPending: (409, "UPLOAD_NOT_PENDING"),
     errors.FileLost: (404, "FILE_LOST"),
+    errors.NotFailed: (409, "UPLOAD_NOT_FAILED"),
     errors.UrlNotValid: (403, "URL_NOT_VALID"),
     errors.ChecksumDiffers: (400, "CHECKSUM_DIFFERS"),
     errors.ObjectExists: (412, "OBJECT_EXISTS"),

@@ -97,6 +97,11 @@ class PhotoOut(BaseModel):
     description: str | None
     content_type: str
     file_size: int
+    width: int | None = Field(description="As displayed; null until it was processed")
+    height: int | None
+    blurhash: str | None
+    camera: str | None
+    taken_at: datetime | None
     state: str
     error_message: str | None
     url: str | None = Field(description="Where the file can be fetched for a while; null until it arrived")
@@ -269,6 +274,11 @@ def shown(photo: Photo, photos: Any) -> PhotoOut:
         description=photo.description,
         content_type=upload.content_type,
         file_size=upload.file_size,
+        width=photo.width,
+        height=photo.height,
+        blurhash=photo.blurhash,
+        camera=photo.camera,
+        taken_at=photo.taken_at,
         state=upload.state,
         error_message=upload.error_message,
         url=photos.url(upload) if upload.state in STORED else None,

@@ -1,4 +1,4 @@
-"""Any upload over HTTP: its state, its story, a fresh URL."""
+"""Any upload over HTTP: its state, its story, a fresh URL, another try."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from mooring.uploads.lifecycle import Upload
-from mooring.web.callers import SignedIn
+from mooring.web.callers import Admin, SignedIn
 from mooring.web.shapes import PathId
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
@@ -66,6 +66,12 @@ async def renew_upload(request: Request, upload_id: PathId, caller: SignedIn) ->
     """A fresh URL for the same upload, as long as it still waits for its bytes."""
     upload, put = await request.app.state.house.uploads.renew(upload_id, owner_id=caller.user_id)
     return RenewedUpload(**_facts(upload), upload_url=put.url, upload_headers=put.headers)
+
+
+@router.post("/{upload_id}/retry")
+async def retry_upload(request: Request, upload_id: PathId, _: Admin) -> UploadOut:
+    """Have an upload processed again that FAILED. For administrators."""
+    return UploadOut(**_facts(await request.app.state.house.uploads.retry(upload_id)))
 
 
 def _facts(upload: Upload) -> dict[str, Any]:

@@ -1,0 +1,137 @@
+"""What a worker does with an upload that arrived: read it, have its recipe run, keep what was made.
+
+Safe to be done twice, also at once: `begin` and `finish` are moves of the upload, and only one `finish` counts. What is
+written to storage is on record for removal first, and taken off it by the transaction that finishes, so that a worker
+killed anywhere leaves nothing behind for ever."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from time import perf_counter
+from typing import IO, Any
+from uuid import uuid4
+
+import structlog
+
+from mooring.db.pool import Executor
+from mooring.errors import DatabaseUnavailable, ObjectChanged, ObjectNotFound, StorageUnavailable
+from mooring.observe.metrics import Metrics, Outcome
+from mooring.processing.sandbox import Made, Sandbox, Spoiled, nameless
+from mooring.storage.threads import off_loop
+from mooring.uploads import queries, renditions
+from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
+from mooring.uploads.renditions import Rendition
+from mooring.uploads.service import Uploads
+
+log = structlog.get_logger()
+
+PIECE = 2**18
+LONGEST_PAUSE = timedelta(minutes=5)
+_ENDINGS = {"image/webp": "webp", "image/jpeg": "jpg", "image/png": "png", "image/gif": "gif"}
+
+# Keeps the facts that a recipe found, in the transaction that finishes.
+Record = Callable[[Executor, int, Mapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Work:
+    uploads: Uploads
+    sandbox: Sandbox
+    record: Mapping[str, Record]  # by kind
+    metrics: Metrics
+    attempts: int
+    pause: timedelta
+
+    async def process(self, job: Mapping[str, Any], tried: int) -> timedelta | None:
+        """The job of one upload. Answers when to try again, or None where it is over."""
+        started = perf_counter()
+        try:
+            upload = await self.begin(job["upload"])
+            if upload is None:
+                return None
+            outcome, why = await self._try(upload, is_last=tried + 1 >= self.attempts)
+        except (StorageUnavailable, DatabaseUnavailable) as away:
+            outcome, why = "retry", away.what or away.message  # says nothing of the upload: never its failure
+        self.metrics.processed(job["kind"], outcome, perf_counter() - started)
+        tell = log.info if outcome == "success" else log.warning
+        tell("upload_processed", upload_id=job["upload"], user_id=job["user"], result=outcome, why=why)
+        return min(self.pause * 2 ** min(tried, 10), LONGEST_PAUSE) if outcome == "retry" else None
+
+    async def begin(self, upload_id: int) -> Upload | None:
+        """The upload, if there is anything to do. One that is PROCESSING was left by a worker that died, or is tried
+        again."""
+        moves = [Move(upload_id, Trigger.WORKER)]
+        begun = await advance(self.uploads.db, State.PROCESSING, moves, what="begun", at=self.uploads.clock())
+        if begun:
+            return begun[0]
+        now = (await queries.find(self.uploads.db, [upload_id])).get(upload_id)
+        return now if now and now.state is State.PROCESSING else None
+
+    async def _try(self, upload: Upload, *, is_last: bool) -> tuple[Outcome, str]:
+        with ExitStack() as closing:
+            original = closing.enter_context(nameless())
+            wrong = await self._fetch(upload, original)
+            if wrong:
+                await self.uploads.reject(upload, wrong, trigger=Trigger.WORKER)
+                return "rejected", wrong
+            try:
+                result = await self.sandbox.develop(original, upload.content_type, closing)
+            except OSError as trouble:
+                result = Spoiled("This server could not work on the file.", is_final=False, why=repr(trouble))
+            if not isinstance(result, Spoiled):
+                await self.finish(upload, await self._keep(result.made), result.facts)
+                return "success", ""
+        if result.is_final or is_last:
+            await self.fail(upload, result.reason)
+            return "failure", f"{result.reason} {result.why}".strip()
+        return "retry", f"{result.reason} {result.why}".strip()
+
+    async def _fetch(self, upload: Upload, original: IO[bytes]) -> str | None:
+        """The bytes that were verified at arrival, and no others; or what is wrong with them."""
+        digest = hashlib.sha256()
+        try:
+            async for piece in self.uploads.storage.read(upload.object_key, etag=upload.etag):
+                original.write(piece)
+                if upload.checksum_sha256:
+                    digest.update(piece)
+        except ObjectChanged:
+            return "The file was replaced after it arrived."
+        except ObjectNotFound:
+            return "The file is no longer in storage."
+        original.flush()
+        if upload.checksum_sha256 not in (None, digest.hexdigest()):
+            return "The bytes do not have the SHA-256 that was declared."
+        return None
+
+    async def _keep(self, made: Sequence[Made]) -> list[Rendition]:
+        keys = [f"renditions/{uuid4()}_{one.name}.{_ENDINGS[one.content_type]}" for one in made]
+        await renditions.announce(self.uploads.db, keys, at=self.uploads.clock())
+        kept = []
+        for key, one in zip(keys, made, strict=True):
+            found = await self.uploads.storage.write(key, _pieces(one.file), content_type=one.content_type)
+            rendition = Rendition(one.name, key, one.content_type, one.width, one.height, found.size, found.etag)
+            kept.append(rendition)
+        return kept
+
+    async def finish(self, upload: Upload, made: Sequence[Rendition], facts: Mapping[str, Any]) -> None:
+        """All of it or nothing. Where another worker was first, what we made is removed when its time is over."""
+        at = self.uploads.clock()
+        async with self.uploads.db.transaction() as tx:
+            moves = [Move(upload.id, Trigger.WORKER)]
+            if not await advance(tx, State.COMPLETED, moves, what="completed", at=at):
+                return
+            if not await renditions.adopt(tx, upload.id, made, at=at):
+                raise StorageUnavailable("what was made is too old to be kept")
+            await self.record[upload.kind](tx, upload.id, facts)
+
+    async def fail(self, upload: Upload, reason: str) -> None:
+        moves = [Move(upload.id, Trigger.WORKER, error=reason)]
+        await advance(self.uploads.db, State.FAILED, moves, what="failed", at=self.uploads.clock())
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    file.seek(0)
+    while piece := await off_loop(file.read, PIECE):
+        yield piece

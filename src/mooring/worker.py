@@ -1,0 +1,32 @@
+"""The process that works on what arrived, and does nothing else: any number of them may share a queue."""
+
+import asyncio
+import signal
+import sys
+
+import uvloop
+
+from mooring.observe.logs import configure_logs
+from mooring.settings import Settings
+from mooring.wiring import open_house
+
+
+def work(settings: Settings) -> None:
+    """Until SIGTERM or Ctrl-C; then let what is under way finish, or hand it back, and return."""
+    configure_logs(settings.log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    asked_to_stop = asyncio.Event()
+    for asked in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(asked, asked_to_stop.set)
+    async with open_house(settings) as house:
+        working = asyncio.create_task(house.worker.run())
+        sys.stderr.write(f"Mooring works on what arrives, {house.worker.concurrency} at a time. Stop it with Ctrl-C.\n")
+        sys.stderr.flush()
+        await asked_to_stop.wait()
+        await house.worker.stop(settings.stop_seconds)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
