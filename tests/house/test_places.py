@@ -1,4 +1,4 @@
-"""Nothing in the house says on which machine it was built, or where its parts were fetched."""
+"""Nothing in the house says on which machine it was built, where its parts were fetched, or how it was merged."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from house.reading import ROOT
 from servers.postgres import missing
 
 SOMEBODYS_FOLDER = re.compile(r"/(?:work|Users|home/(?!app\b)[a-z]\w*)/\w")
-PUBLIC = {"pypi.org", "registry.npmjs.org"}
 SAYS_WHERE_FROM = re.compile(r"(?i)(index-?_?url|registry|find.links|^uv_(default_)?index)$")
+LEFT_BY_A_MERGE = re.compile(r"(?m)^(?:<{7}|>{7}) .*")
 LOCKS = re.compile(r"\.lock$|package-lock\.json$|requirements.*\.(in|txt)$")
 
 
@@ -40,19 +40,20 @@ def shelves() -> set[str]:
     said += [f"{name}={value}" for name, value in os.environ.items()]
     named = [line.partition("=")[2] for line in said if SAYS_WHERE_FROM.search(line.partition("=")[0])]
     places = [urlsplit(place.strip("'\"")) for place in " ".join(named).split()]
-    return {shelf for place in places if (shelf := place.hostname or place.path)} - PUBLIC
+    return {shelf for place in places if (shelf := place.hostname or place.path)}
 
 
 def faults(name: str, text: str, private: set[str]) -> list[str]:
     found = [shelf for shelf in private if shelf in text]
     found += [folder for folder in (str(ROOT),) if len(ROOT.parts) > 2 and folder in text]
     found += SOMEBODYS_FOLDER.findall(text)
+    found += LEFT_BY_A_MERGE.findall(text)
     if LOCKS.search(name):
         found += re.findall(r"(?m)^\s*--(?:extra-)?index-url.*|\"resolved\".*|^--find-links.*", text)
     return found
 
 
-def test_no_file_names_a_registry_or_a_folder_of_this_machine() -> None:
+def test_no_file_names_a_registry_a_folder_of_this_machine_or_a_merge() -> None:
     private = shelves()
     found = {name: wrong for name, text in tracked().items() if (wrong := faults(name, text, private))}
     assert found == {}
@@ -66,6 +67,7 @@ def test_no_file_names_a_registry_or_a_folder_of_this_machine() -> None:
         ("x.py", str(ROOT)),
         ("requirements.lock", "--index-url https://example.org/simple"),
         ("bench/peers/x/package-lock.json", '"resolved": "https://example.org/x.tgz"'),
+        ("x.md", "a\n" + "<" * 7 + " HEAD\nb\n"),
         ("Makefile", "pip install --index-url https://pypi.example.org/simple x"),
     ],
 )
