@@ -193,7 +193,7 @@ class Photos:
                 SET title = CASE WHEN $3 THEN $4 ELSE p.title END,
                     description = CASE WHEN $5 THEN $6 ELSE p.description END
                 FROM uploads u WHERE u.id = p.id AND p.id = $1 AND u.uploader_id = $2
-                RETURNING {COLUMNS}, p.title, p.description""",
+                RETURNING {PHOTO}""",
             photo_id,
             user_id,
             "title" in changes,
