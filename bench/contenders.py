@@ -55,6 +55,7 @@ def mooring(database_url: str, storage: Server) -> AbstractContextManager[Server
             "MOORING_QUOTA_FREE_IN_FLIGHT": "1000000000",
             "MOORING_QUOTA_FREE_BYTES": str(2**60),
             "MOORING_RATE_LIMITS": "off",
+            "MOORING_WORKER": "off",  # the stub has no pictures to work on
         },
     )
 

@@ -35,9 +35,18 @@ FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to
 class Metrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, that nobody asked for
-        self.registry = registry = CollectorRegistry(auto_describe=True)
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._count_presence(self.registry)
+        self._count_requests(self.registry)
+        self._count_limits(self.registry)
+        self._count_trouble(self.registry)
+        self._count_uploads(self.registry)
+        self._count_images(self.registry)
+        self._count_others(self.registry)
+        self._count_share_links(self.registry)
+        self._count_processing(self.registry)
 
-        # ── is it there ──
+    def _count_presence(self, registry: CollectorRegistry) -> None:
         self.ready = Gauge(
             "photo_api_ready", "1 while requests are welcome, 0 while starting or stopping", registry=registry
         )
@@ -45,7 +54,7 @@ class Metrics:
             "photo_api_app_info", "Who this is", ["node", "app", "version", "environment"], registry=registry
         )
 
-        # ── requests ──
+    def _count_requests(self, registry: CollectorRegistry) -> None:
         request = ["method", "handler", "status"]
         self.requests = Counter("http_requests_total", "Requests", request, registry=registry)
         self.request_seconds = Histogram(
@@ -70,7 +79,7 @@ class Metrics:
         self.signed_in = 0  # a plain number, read when somebody asks: locks on the hot path cost more than counting
         self.active_sessions.set_function(lambda: self.signed_in)
 
-        # ── limits ──
+    def _count_limits(self, registry: CollectorRegistry) -> None:
         self.rate_limit_requests = Counter(
             "photo_api_rate_limit_requests_total",
             "Requests held against a limit",
@@ -85,13 +94,13 @@ class Metrics:
         )
         self._limited_clients: set[str] = set()
 
-        # ── trouble ──
+    def _count_trouble(self, registry: CollectorRegistry) -> None:
         self.exceptions = Counter("photo_api_exceptions_total", "Exceptions nobody expected", registry=registry)
         self.db_errors = Counter(
             "photo_api_db_errors_total", "Failed statements and lost connections", registry=registry
         )
 
-        # ── uploads ──
+    def _count_uploads(self, registry: CollectorRegistry) -> None:
         self.presigned = Counter(
             "photo_api_presigned_url_generation_total", "Upload URLs asked for", ["result"], registry=registry
         )
@@ -111,8 +120,13 @@ class Metrics:
             "Uploads whose URL lapsed and that never arrived",
             registry=registry,
         )
+        # Looking a child up by its labels costs more than counting: the hot ones are kept.
+        self._presigned = {result: self.presigned.labels(result) for result in RESULTS}
+        self._confirmed = {result: self.confirmed.labels(result) for result in RESULTS}
+        self._presigned_upload = {result: self.uploaded.labels("presigned", result) for result in RESULTS}
+        self._presigned_size = self.file_size.labels("presigned")
 
-        # ── images ──
+    def _count_images(self, registry: CollectorRegistry) -> None:
         access = ["access_type", "result"]
         self.image_accesses = Counter("photo_api_image_access_total", "Images asked for", access, registry=registry)
         self.image_access_seconds = Histogram(
@@ -124,7 +138,7 @@ class Metrics:
         )
         self._by_access: dict[tuple[Access, Granted], tuple[Counter, Histogram]] = {}
 
-        # ── what others do for us ──
+    def _count_others(self, registry: CollectorRegistry) -> None:
         self.external_seconds = Histogram(
             "photo_api_external_request_duration_seconds",
             "Time that another service took",
@@ -136,7 +150,7 @@ class Metrics:
             "photo_api_external_request_errors_total", "Failures of other services", ["service"], registry=registry
         )
 
-        # ── share links ──
+    def _count_share_links(self, registry: CollectorRegistry) -> None:
         opening = ["token_status", "result"]
         self.share_access = Counter(
             "photo_api_share_link_access_total", "Share links asked for", opening, registry=registry
@@ -162,7 +176,7 @@ class Metrics:
         )
         self._guessers: set[str] = set()
 
-        # ── processing ──
+    def _count_processing(self, registry: CollectorRegistry) -> None:
         self.processing_seconds = Histogram(
             "photo_api_processing_duration_seconds",
             "Time to process an upload, from taking the job to its result",
@@ -173,12 +187,6 @@ class Metrics:
         self.processing_active = Gauge(
             "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
         )
-
-        # Looking a child up by its labels costs more than counting: the hot ones are kept.
-        self._presigned = {result: self.presigned.labels(result) for result in RESULTS}
-        self._confirmed = {result: self.confirmed.labels(result) for result in RESULTS}
-        self._presigned_upload = {result: self.uploaded.labels("presigned", result) for result in RESULTS}
-        self._presigned_size = self.file_size.labels("presigned")
 
     def introduce(self, *, version: str, environment: str) -> None:
         self.app_info.labels(platform.node(), "mooring", version, environment).set(1)
