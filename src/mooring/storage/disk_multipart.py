@@ -17,6 +17,7 @@ from mooring.errors import ObjectNotFound
 from mooring.storage.disk_draft import Draft
 from mooring.storage.disk_files import DiskFiles, etag_of, modified_at, sync_folder
 from mooring.storage.keys import check_key
+from mooring.storage.parts import parts_to_join
 from mooring.storage.port import Found, OpenMultipart, Part
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -56,7 +57,7 @@ class DiskMultiparts:
     def complete(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Found:
         draft = Draft(self.files.tmp)
         with self._open(key, multipart_id, fcntl.LOCK_EX) as folder:
-            chosen = _chosen(parts, _parts_in(folder))
+            chosen = parts_to_join(parts, _parts_in(folder))
             try:
                 draft.open()
                 for part in chosen:
@@ -126,17 +127,6 @@ def _parts_in(folder: Path) -> list[Part]:
                 facts = entry.stat(follow_symlinks=False)
                 parts.append(Part(int(entry.name), facts.st_size, etag_of(facts)))
     return sorted(parts, key=lambda part: part.number)
-
-
-def _chosen(wanted: Sequence[Part], there: Sequence[Part]) -> list[Part]:
-    have = {part.number: part for part in there}
-    chosen = sorted(wanted, key=lambda part: part.number)
-    if not chosen or len({part.number for part in chosen}) < len(chosen):
-        raise ValueError("A multipart upload is completed with at least one part, and each of them once.")
-    for part in chosen:
-        if have.get(part.number) != part:
-            raise ValueError(f"Part {part.number} is not there as given: {have.get(part.number)}, not {part}.")
-    return chosen
 
 
 def _append(draft: Draft, path: Path, part: Part) -> None:

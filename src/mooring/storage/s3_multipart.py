@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element
 from mooring.errors import ObjectNotFound
 from mooring.storage import s3_xml as xml
 from mooring.storage.keys import check_key
+from mooring.storage.parts import parts_to_join
 from mooring.storage.port import Found, OpenMultipart, Part
 from mooring.storage.s3_calls import Answer, Calls
 from mooring.storage.s3_headers import size_of
@@ -114,18 +115,6 @@ class S3Multiparts:
 def _is_id(multipart_id: str) -> bool:
     """No storage gives out another, and an empty one could make "abort the upload" a "delete the object"."""
     return bool(multipart_id) and multipart_id.isascii() and multipart_id.isprintable()
-
-
-def parts_to_join(wanted: Sequence[Part], there: Sequence[Part]) -> Sequence[Part]:
-    """In order. `ValueError` where one is not there as given."""
-    have = {part.number: part for part in there}
-    chosen = sorted(wanted, key=lambda part: part.number)
-    if not chosen or len({part.number for part in chosen}) < len(chosen):
-        raise ValueError("A multipart upload is completed with at least one part, and each of them once.")
-    for part in chosen:
-        if have.get(part.number) != part:
-            raise ValueError(f"Part {part.number} is not there as given: {have.get(part.number)}, not {part}.")
-    return chosen
 
 
 def succeeded(answer: Answer, asked: str) -> Element:
