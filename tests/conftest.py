@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph", "servers.redis"]
+pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph", "servers.redis", "servers.browser"]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,10 +8,12 @@ bin=${BIN:-.venv/bin}
 what=${1:-all}
 is_ci=${CI:+yes}
 case $what in
-    all) packages='postgresql-15 redis-server nginx-light libnginx-mod-http-js' ;;
-    e2e) packages='nginx-light libnginx-mod-http-js radosgw ceph-mon ceph-osd' ;;
+    all) packages='postgresql-15 redis-server nginx-light libnginx-mod-http-js chromium prometheus prometheus-alertmanager
+                   prometheus-node-exporter rabbitmq-server nats-server' ;;
+    e2e) packages='nginx-light libnginx-mod-http-js chromium prometheus prometheus-alertmanager radosgw ceph-mon ceph-osd' ;;
     *) echo "usage: sh tests/run.sh [e2e]" >&2; exit 2 ;;
 esac
+command -v npm >/dev/null || packages="$packages nodejs npm" # other people's clients; not every npm is Debian's
 
 left_out() {
     echo "Left out: $1" >&2
