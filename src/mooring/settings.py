@@ -101,6 +101,8 @@ class Settings(BaseSettings):
         86400, description="An upload that never arrived is given up this long after its issue"
     )
     photo_max_bytes: Seconds = Field(100 * 2**20, description="Largest photo")
+    recording_max_bytes: Seconds = Field(500 * 2**20, description="Largest recording")
+    video_max_bytes: Seconds = Field(100 * 2**30, description="Largest video")
     quota_free_bytes: Seconds = Field(10 * 2**30, description="Storage of the plan `free`")
     quota_premium_bytes: Seconds = Field(2**40, description="Storage of the plan `premium`")
     quota_free_in_flight: Seconds = Field(

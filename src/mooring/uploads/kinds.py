@@ -35,5 +35,33 @@ PHOTO_TYPES = frozenset(
 )
 
 
+RECORDING_TYPES = frozenset(
+    {
+        "audio/mpeg",
+        "audio/mp3",
+        "audio/mp4",
+        "audio/m4a",
+        "audio/x-m4a",
+        "audio/aac",
+        "audio/wav",
+        "audio/x-wav",
+        "audio/wave",
+        "audio/flac",
+        "audio/x-flac",
+        "audio/ogg",
+        "audio/webm",
+    }
+)
+VIDEO_TYPES = frozenset({"video/mp4", "video/quicktime", "video/webm", "video/x-matroska"})
+
+
 def photo(max_bytes: int) -> Kind:
     return Kind("photo", "photos", PHOTO_TYPES, max_bytes)
+
+
+def recording(max_bytes: int) -> Kind:
+    return Kind("recording", "recordings", RECORDING_TYPES, max_bytes)
+
+
+def video(max_bytes: int) -> Kind:
+    return Kind("video", "videos", VIDEO_TYPES, max_bytes)
