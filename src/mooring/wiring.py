@@ -3,10 +3,8 @@
 import asyncio
 import hashlib
 import hmac
-import os
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -33,6 +31,7 @@ from mooring.jobs import queue
 from mooring.jobs.worker import Worker
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
+from mooring.library.growth import Gauges
 from mooring.library.images import Images
 from mooring.library.photos import Photos, record_facts
 from mooring.library.share_links import ShareLinks
@@ -40,11 +39,13 @@ from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
+from mooring.secret import secret_of
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.storage.timed import Timed, TimedFiles
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo
 from mooring.uploads.quota import Plan
@@ -52,8 +53,6 @@ from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
 from mooring.uploads.sweep import Sweep
 from mooring.uploads.work import Work
-
-SHORTEST_SECRET = 32
 
 
 @dataclass
@@ -79,6 +78,8 @@ class House:
     reconciliation: Reconciliation
     sweep: Sweep
     worker: Worker
+    gauges: Gauges
+    disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
 
     def open_doors(self) -> None:
@@ -88,11 +89,6 @@ class House:
     def drain(self) -> None:
         self.doors = "draining"
         self.metrics.ready.set(0)
-
-    @property
-    def disk(self) -> DiskStorage | None:
-        """The storage, where this process serves its URLs itself."""
-        return self.storage if isinstance(self.storage, DiskStorage) else None
 
     async def status(self) -> str:
         if self.doors != "ok":
@@ -109,7 +105,7 @@ async def open_house(
     settings: Settings, *, clock: Clock = real.now, metrics: Metrics | None = None
 ) -> AsyncIterator[House]:
     """Everything running; closed again at the end of the block."""
-    metrics = metrics or Metrics()
+    metrics = metrics or Metrics(settings.metrics_top)
     async with AsyncExitStack() as closing:
         url = await open_database_server(settings, closing)
         await migrate(url)
@@ -156,11 +152,13 @@ def _house(
     url: str,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
-    accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
+    life = timedelta(seconds=settings.refresh_token_seconds)
+    accounts = Accounts(db, tokens, life, clock, growth=metrics.growth)
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
-    uploads = Uploads(db, storage, clock, _terms(settings))
-    delivery = _delivery(settings, uploads, metrics)
+    disk = storage if isinstance(storage, DiskStorage) else None
+    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
@@ -180,29 +178,31 @@ def _house(
         settings=settings,
         clock=clock,
         db=db,
-        storage=storage,
+        storage=uploads.storage,
         metrics=metrics,
         callers=Callers(db, tokens, clock, issuer),
         accounts=accounts,
         idempotency=idempotency,
         uploads=uploads,
-        albums=Albums(db, clock),
+        albums=Albums(db, clock, metrics.growth),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
-        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
         worker=_worker(settings, uploads, metrics, url),
+        gauges=Gauges(db, clock, metrics.growth),
+        disk=disk,
     )
 
 
-def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Delivery:
+def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
     key = _shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
-    files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
+    files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 
@@ -229,42 +229,6 @@ def _terms(settings: Settings) -> Terms:
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
     )
-
-
-def secret_of(settings: Settings) -> str:
-    """Never defaulted: given and long enough, or, in the embedded default, made once and kept to ourselves."""
-    if settings.secret is not None:
-        secret = settings.secret.get_secret_value()
-        if len(secret) < SHORTEST_SECRET or len(set(secret)) < SHORTEST_SECRET // 4:
-            raise SetupProblem(
-                f"MOORING_SECRET is too weak: give it at least {SHORTEST_SECRET} random characters. "
-                "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-            )
-        return secret
-    if not settings.is_embedded:
-        raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
-            "the same. "
-            "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-        )
-    return _kept_secret(settings.data / "secret")
-
-
-def _kept_secret(file: Path) -> str:
-    """Made under another name first, so that a second process finds it whole or not at all."""
-    if not file.exists():
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(48))
-            new.flush()
-            os.fsync(new.fileno())
-        with suppress(FileExistsError):
-            os.link(made, file)
-        made.unlink()
-    kept = file.read_text()
-    if len(kept) < SHORTEST_SECRET:
-        raise SetupProblem(f"The secret in {file} is damaged. Remove the file: everybody signs in again, old URLs end.")
-    return kept
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:

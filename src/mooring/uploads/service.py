@@ -2,7 +2,7 @@
 on what arrived are beside it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
@@ -23,12 +23,13 @@ from mooring.errors import (
     UploadNotFound,
     UploadRejected,
 )
+from mooring.observe.metrics import Metrics
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Found, Signed, Storage
 from mooring.uploads import queries, removals
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.kinds import Kind
-from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
+from mooring.uploads.lifecycle import STORED, Move, State, Trigger, Upload, advance
 from mooring.uploads.queries import Event, Issued, Verdict, Wanted
 from mooring.uploads.quota import Plan
 
@@ -61,6 +62,7 @@ class Uploads:
     storage: Storage
     clock: Clock
     terms: Terms
+    metrics: Metrics = field(default_factory=Metrics)
 
     @cached_property
     def _finding(self) -> Gatherer[int, Upload | None]:
@@ -159,6 +161,9 @@ class Uploads:
         at = self.clock()
         if not await advance(self.db, State.REJECTED, [move], what="rejected", at=at, only_from=upload.state):
             return False
+        self.metrics.ended(upload.kind, "rejected")
+        if upload.state in STORED:
+            self.metrics.growth.deleted(upload.kind, upload.uploader_id, upload.file_size)
         log.warning("upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason)
         await self.discard_object(upload)
         return True
@@ -193,7 +198,10 @@ class Uploads:
 
     async def mark_arrived(self, tx: Executor, moves: Sequence[Move]) -> list[Upload]:
         """The bytes were seen. Every arrival passes here, whoever knocked. A FAILED upload arrived long ago."""
-        return await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock(), only_from=State.PENDING)
+        arrived = await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock(), only_from=State.PENDING)
+        for upload in arrived:
+            self.metrics.stored(upload.kind, upload.uploader_id, upload.file_size)
+        return arrived
 
     # ── once more ──
 
@@ -245,6 +253,8 @@ class Uploads:
         for gone in await removals.remove(
             self.db, removals.REMOVE, [upload.id], at=self.clock(), trigger=Trigger.CLIENT
         ):
+            if gone.state in STORED:
+                self.metrics.growth.deleted(gone.kind, gone.uploader_id, gone.file_size)
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
 
