@@ -23,6 +23,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
+from mooring.db.notices import Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -33,10 +34,12 @@ from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.growth import Gauges
 from mooring.library.images import Images
-from mooring.library.photos import Photos, record_facts
+from mooring.library.photos import Photos
+from mooring.library.recordings import CHANNEL, Recordings
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
+from mooring.library.songs import Songs
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
@@ -46,13 +49,14 @@ from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
+from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo
+from mooring.uploads.kinds import photo, recording
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
 from mooring.uploads.sweep import Sweep
-from mooring.uploads.work import Work
+from mooring.workshop import sandbox_of, worker_of
 
 
 @dataclass
@@ -74,9 +78,12 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    songs: Songs
+    recordings: Recordings
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
+    batch: Batch
     worker: Worker
     gauges: Gauges
     disk: DiskStorage | None  # the storage, where this process serves its URLs itself
@@ -117,8 +124,11 @@ async def open_house(
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
-        house = _house(settings, clock, metrics, db, storage, secret, http, url)
+        sandbox = sandbox_of(settings)
+        closing.push_async_callback(sandbox.close)
+        house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox)
         closing.callback(house.accounts.close)
+        closing.push_async_callback(house.batch.close)
         yield house
 
 
@@ -150,6 +160,7 @@ def _house(
     secret: str,
     http: httpx.AsyncClient,
     url: str,
+    sandbox: Sandbox,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     life = timedelta(seconds=settings.refresh_token_seconds)
@@ -190,10 +201,20 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        songs=Songs(db, clock),
+        recordings=Recordings(
+            uploads,
+            recording(settings.recording_max_bytes),
+            metrics,
+            Notices(url, CHANNEL),
+            timedelta(milliseconds=settings.immediate_processing_ms),
+            delivery.cdn_url,
+        ),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
-        worker=_worker(settings, uploads, metrics, url),
+        batch=Batch(db, sweep),
+        worker=worker_of(settings, uploads, sandbox, metrics, url),
         gauges=Gauges(db, clock, metrics.growth),
         disk=disk,
     )
@@ -204,19 +225,6 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: Disk
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _worker(settings: Settings, uploads: Uploads, metrics: Metrics, url: str) -> Worker:
-    work = Work(
-        uploads,
-        Sandbox(settings.job_memory_bytes, settings.job_seconds, settings.photo_max_pixels),
-        record={"photo": record_facts},
-        metrics=metrics,
-        attempts=settings.job_attempts,
-        pause=timedelta(seconds=settings.job_pause_seconds),
-    )
-    handlers = {queue.PROCESS["photo"]: work.process}
-    return Worker(url, handlers, settings.worker_concurrency, metrics.processing_active)
 
 
 def _terms(settings: Settings) -> Terms:

@@ -20,6 +20,7 @@ from servers.disk_door import Door, open_door
 from servers.s3 import S3Server
 
 WRAPPERS: Mapping[str, Callable[[Storage], Storage]] = {
+    "disk": lambda storage: storage,
     "flaky": lambda storage: Flaky(storage, fails=0),
     "timed": lambda storage: Timed(storage, Metrics()),
 }
@@ -43,7 +44,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> S3Server | None:
-    if kind in ("disk", *WRAPPERS):
+    if kind in WRAPPERS:
         return None
     server: S3Server = request.getfixturevalue(kind)
     return server
@@ -62,7 +63,7 @@ async def place(kind: str, server: S3Server | None, door: Door, tmp_path: Path) 
             disk = await door.open_to(tmp_path / "there", now)
             gone = DiskStorage(tmp_path / "gone", disk.secret, disk.public_url, now)
             # Wrappers must do nothing else than what they are for.
-            wrapped = WRAPPERS.get(kind, lambda storage: storage)
+            wrapped = WRAPPERS[kind]
             yield Place(wrapped(disk), {"folder gone": wrapped(gone)})
             return
         storage = await made(server, until_the_end)

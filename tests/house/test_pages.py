@@ -64,6 +64,12 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         "guide 003 asks for the time of processing, and names it in no language of ours",
     ),
     "photo_api_processing_jobs_active": ((Gauge, ()), "guide 003's active jobs"),
+    "photo_api_record_presign_duration_seconds": ((Histogram, ("result",)), "guide 003's timer of its presigned URLs"),
+    "photo_api_record_creation_duration_seconds": (
+        (Histogram, ("result",)),
+        "guide 003's timer of records, and its record.creation.error.rate",
+    ),
+    "photo_api_immediate_processing_total": ((Counter, ("result",)), "guide 003's ratio of immediate processing"),
     "photo_api_upload_outcomes_total": (
         (Counter, ("kind", "outcome")),
         "guide 003's s3.upload.failure.rate: rejected and incomplete of all",
