@@ -15,7 +15,7 @@ from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads
+from mooring.web import albums, auth, direct, errors, events, images, operations, photos, share, storage, uploads
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
 from mooring.web.limits import LimitsDoor
@@ -25,7 +25,7 @@ from mooring.wiring import House, open_house
 log = structlog.get_logger()
 
 GAUGE_SECONDS = 60
-HOT = (photos.hot, images.hot)
+HOT = (photos.hot, images.hot, events.hot)
 
 
 class Application(FastAPI):
@@ -105,8 +105,10 @@ def _is_file(path: str) -> bool:
 
 
 def _background(house: House) -> list[Any]:
-    sweeping = [house.sweep.for_ever()] if house.settings.sweep else []
-    return [_gauges(house), *sweeping, *([house.worker.run()] if house.settings.worker else [])]
+    settings = house.settings
+    sweeping = [house.sweep.for_ever()] if settings.sweep and "sweep" in settings.triggers else []
+    listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
+    return [_gauges(house), *sweeping, *listening, *([house.worker.run()] if house.settings.worker else [])]
 
 
 async def _gauges(house: House) -> None:

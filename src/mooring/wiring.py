@@ -3,11 +3,9 @@
 import asyncio
 import hashlib
 import hmac
-import os
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -40,6 +38,7 @@ from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
+from mooring.secret import secret_of
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
@@ -50,10 +49,9 @@ from mooring.uploads.kinds import photo
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.uploads.work import Work
-
-SHORTEST_SECRET = 32
 
 
 @dataclass
@@ -69,6 +67,8 @@ class House:
     accounts: Accounts
     idempotency: Idempotency
     uploads: Uploads
+    storage_events: StorageEvents
+    doorbell: Doorbell
     albums: Albums
     photos: Photos
     direct_photos: DirectPhotos
@@ -117,11 +117,12 @@ async def open_house(
         db = await open_database(url, most=most, on_error=metrics.db_errors.inc)
         closing.push_async_callback(db.close)
         secret = secret_of(settings)
-        storage = storage_of(settings, secret, clock)
+        doorbell = Doorbell()
+        storage = storage_of(settings, secret, clock, doorbell)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
-        house = _house(settings, clock, metrics, db, storage, secret, http, url)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url)
         closing.callback(house.accounts.close)
         yield house
 
@@ -151,6 +152,7 @@ def _house(
     metrics: Metrics,
     db: Database,
     storage: Storage,
+    doorbell: Doorbell,
     secret: str,
     http: httpx.AsyncClient,
     url: str,
@@ -159,7 +161,7 @@ def _house(
     accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
-    uploads = Uploads(db, storage, clock, _terms(settings))
+    uploads = Uploads(db, storage, clock, _terms(settings), metrics.arrived)
     delivery = _delivery(settings, uploads, metrics)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
@@ -186,6 +188,8 @@ def _house(
         accounts=accounts,
         idempotency=idempotency,
         uploads=uploads,
+        storage_events=StorageEvents(uploads, metrics),
+        doorbell=doorbell,
         albums=Albums(db, clock),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
@@ -228,51 +232,17 @@ def _terms(settings: Settings) -> Terms:
             Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
+        triggers=frozenset(settings.triggers),
     )
 
 
-def secret_of(settings: Settings) -> str:
-    """Never defaulted: given and long enough, or, in the embedded default, made once and kept to ourselves."""
-    if settings.secret is not None:
-        secret = settings.secret.get_secret_value()
-        if len(secret) < SHORTEST_SECRET or len(set(secret)) < SHORTEST_SECRET // 4:
-            raise SetupProblem(
-                f"MOORING_SECRET is too weak: give it at least {SHORTEST_SECRET} random characters. "
-                "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-            )
-        return secret
-    if not settings.is_embedded:
-        raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
-            "the same. "
-            "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-        )
-    return _kept_secret(settings.data / "secret")
-
-
-def _kept_secret(file: Path) -> str:
-    """Made under another name first, so that a second process finds it whole or not at all."""
-    if not file.exists():
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(48))
-            new.flush()
-            os.fsync(new.fileno())
-        with suppress(FileExistsError):
-            os.link(made, file)
-        made.unlink()
-    kept = file.read_text()
-    if len(kept) < SHORTEST_SECRET:
-        raise SetupProblem(f"The secret in {file} is damaged. Remove the file: everybody signs in again, old URLs end.")
-    return kept
-
-
-def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:
+def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
     kind, _, rest = settings.storage.partition(":")
     if kind == "disk" and (rest or not settings.s3_bucket):
         folder = Path(rest) if rest else settings.data / "storage"
         derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        return DiskStorage(folder, derived, public_url_of(settings), clock)
+        store = DiskStorage(folder, derived, public_url_of(settings), clock)
+        return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
         return S3Storage(_bucket(settings))
     raise SetupProblem(
