@@ -1,8 +1,10 @@
-"""What storage has, held against what was declared; and what an upload says that is settled already."""
+"""What storage has, held against what was declared; what an upload says that is settled already; what a refusal
+to issue says."""
 
-from mooring.errors import UploadGone, UploadRejected
+from mooring.errors import MooringError, QuotaExceeded, TooManyInFlight, UploadGone, UploadRejected
 from mooring.storage.port import Found
 from mooring.uploads.lifecycle import State, Upload
+from mooring.uploads.queries import Verdict
 
 
 def what_is_wrong(upload: Upload, found: Found) -> str | None:
@@ -20,3 +22,9 @@ def as_settled(upload: Upload) -> Upload:
     if upload.state is State.RECLAIMED:
         raise UploadGone(upload.id)
     return upload
+
+
+def verdict_error(verdict: Verdict) -> MooringError | None:
+    if verdict is Verdict.OVER_QUOTA:
+        return QuotaExceeded()
+    return TooManyInFlight() if verdict is Verdict.OVER_FLIGHT else None

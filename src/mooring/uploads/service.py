@@ -19,7 +19,6 @@ from mooring.errors import (
     NotFailed,
     NotPending,
     QuotaExceeded,
-    TooManyInFlight,
     TriggerOff,
     UploadGone,
     UploadNotFound,
@@ -32,6 +31,7 @@ from mooring.uploads.gather import Gatherer
 from mooring.uploads.judging import as_settled, what_is_wrong
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
+from mooring.uploads.multipart import USUAL_PARTS, PartTerms
 from mooring.uploads.queries import Event, Issued, Verdict, Wanted
 from mooring.uploads.quota import Plan
 
@@ -48,6 +48,7 @@ class Terms:
     plans: Sequence[Plan]
     look_before: timedelta = timedelta(seconds=30)
     triggers: AbstractSet[str] = frozenset({Trigger.CLIENT, Trigger.EVENT, Trigger.FUNCTION, Trigger.SWEEP})
+    parts: PartTerms = USUAL_PARTS
 
 
 class Claim(NamedTuple):
@@ -105,9 +106,14 @@ class Uploads:
             expires_at=at + self.terms.upload_url_life,
         )
 
-    async def issue(self, tx: Executor, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
-        """All of one user's, or none of them."""
-        return await queries.issue(tx, statement, wanted, plans=self.terms.plans, look_before=self.terms.look_before)
+    async def issue(
+        self, tx: Executor, statement: str, wanted: Sequence[Wanted], *, part_size: int | None = None
+    ) -> list[Issued]:
+        """All of one user's, or none of them. `part_size`: they come in parts (`in_parts.py`)."""
+        terms = self.terms
+        return await queries.issue(
+            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size
+        )
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
         """For asks that came independently: where several of one user do not fit together, each gets its own try, since
@@ -255,9 +261,14 @@ class Uploads:
         await self.get(upload_id, owner_id=owner_id)
         return await queries.history(self.db, upload_id)
 
-    async def renew(self, upload_id: int, *, owner_id: int) -> tuple[Upload, Signed]:
-        upload = await self.get(upload_id, owner_id=owner_id)
+    async def renew(self, upload_id: int, *, owner_id: int) -> tuple[Upload, Signed | None]:
+        """No URL for what comes in parts: each of them has its own, by `in_parts.py`."""
         at = self.clock()
+        upload = await self.prolong(upload_id, owner_id=owner_id, at=at)
+        return upload, None if upload.part_size else self.signed_put(upload, at=at)
+
+    async def prolong(self, upload_id: int, *, owner_id: int, at: datetime) -> Upload:
+        upload = await self.get(upload_id, owner_id=owner_id)
         expires_at = at + self.terms.upload_url_life
         look_at = expires_at - self.terms.look_before
         renewed = await queries.renew(
@@ -266,7 +277,7 @@ class Uploads:
         if renewed is None:
             raise self._why_not_renewed(await self.get(upload_id, owner_id=owner_id))
         log.info("upload_renewed", upload_id=upload.id, user_id=owner_id)
-        return renewed, self.signed_put(renewed, at=at)
+        return renewed
 
     @staticmethod
     def _why_not_renewed(upload: Upload) -> MooringError:
@@ -283,9 +294,3 @@ class Uploads:
         ):
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
-
-
-def verdict_error(verdict: Verdict) -> MooringError | None:
-    if verdict is Verdict.OVER_QUOTA:
-        return QuotaExceeded()
-    return TooManyInFlight() if verdict is Verdict.OVER_FLIGHT else None
