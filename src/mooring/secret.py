@@ -1,4 +1,4 @@
-"""The secret that signs tokens and URLs."""
+"""The secret that tokens and the disk store's URLs are signed with."""
 
 import os
 import secrets

@@ -23,6 +23,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
+from mooring.db.notices import Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -33,9 +34,11 @@ from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.images import Images
 from mooring.library.photos import Photos
+from mooring.library.recordings import CHANNEL, Recordings
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
+from mooring.library.songs import Songs
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
@@ -44,8 +47,9 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo
+from mooring.uploads.kinds import photo, recording
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
@@ -75,9 +79,12 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    songs: Songs
+    recordings: Recordings
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
+    batch: Batch
     worker: Worker
     doors: str = field(default="starting")
 
@@ -126,6 +133,7 @@ async def open_house(
         closing.push_async_callback(sandbox.close)
         house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox)
         closing.callback(house.accounts.close)
+        closing.push_async_callback(house.batch.close)
         yield house
 
 
@@ -199,9 +207,19 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        songs=Songs(db, clock),
+        recordings=Recordings(
+            uploads,
+            recording(settings.recording_max_bytes),
+            metrics,
+            Notices(url, CHANNEL),
+            timedelta(milliseconds=settings.immediate_processing_ms),
+            delivery.cdn_url,
+        ),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
+        batch=Batch(db, sweep),
         worker=worker_of(settings, uploads, sandbox, metrics, url),
     )
 

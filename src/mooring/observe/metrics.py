@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from time import perf_counter
 from typing import Literal
 
@@ -16,6 +15,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from mooring.observe.of_arrivals import OfArrivals
+from mooring.observe.of_recordings import OfRecordings
+
 Result = Literal["success", "failure"]
 Access = Literal["authenticated", "shared"]
 Granted = Literal["success", "denied"]
@@ -23,7 +25,6 @@ Granted = Literal["success", "denied"]
 Outcome = Literal["success", "failure", "rejected", "retry"]
 RESULTS: tuple[Result, ...] = ("success", "failure")
 TokenStatus = Literal["valid", "invalid", "expired"]
-TRIGGERS = ("client", "event", "function", "sweep")
 MOST_CLIENTS = 100  # with a series of their own; the rest is `other`
 
 ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -31,11 +32,10 @@ EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOGIN_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-LAG_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
 
 
-class Metrics:
+class Metrics(OfArrivals, OfRecordings):
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, that nobody asked for
         self.registry = CollectorRegistry(auto_describe=True)
@@ -48,6 +48,7 @@ class Metrics:
         self._count_others(self.registry)
         self._count_share_links(self.registry)
         self._count_processing(self.registry)
+        self._count_recordings(self.registry)
         self._count_arrivals(self.registry)
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
@@ -192,22 +193,6 @@ class Metrics:
             "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
         )
 
-    def _count_arrivals(self, registry: CollectorRegistry) -> None:
-        self.arrivals = Counter(
-            "photo_api_upload_arrivals_total", "Uploads that arrived, by who told of it", ["trigger"], registry=registry
-        )
-        self.arrival_lag = Histogram(
-            "photo_api_upload_arrival_lag_seconds",
-            "Time from the bytes being in storage to the arrival",
-            ["trigger"],
-            buckets=LAG_BUCKETS,
-            registry=registry,
-        )
-        self.storage_events = Counter(
-            "photo_api_storage_events_total", "What became of what storage told", ["result"], registry=registry
-        )
-        self._arrivals = {one: (self.arrivals.labels(one), self.arrival_lag.labels(one)) for one in TRIGGERS}
-
     def introduce(self, *, version: str, environment: str) -> None:
         self.app_info.labels(platform.node(), "mooring", version, environment).set(1)
 
@@ -280,17 +265,6 @@ class Metrics:
 
     def processed(self, kind: str, outcome: Outcome, seconds: float) -> None:
         self.processing_seconds.labels(kind, outcome).observe(seconds)
-
-    def arrived(self, trigger: str, lag: timedelta | None) -> None:
-        """On the path of every confirm. A storage's clock may be ahead of ours, and many tell no more than seconds."""
-        arrivals, lags = self._arrivals[trigger]
-        arrivals.inc()
-        if lag is not None:
-            lags.observe(max(0.0, lag.total_seconds()))
-
-    def told(self, result: str, count: int) -> None:
-        if count:
-            self.storage_events.labels(result).inc(count)
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
