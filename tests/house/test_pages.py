@@ -70,6 +70,9 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         "guide 003's timer of records, and its record.creation.error.rate",
     ),
     "photo_api_immediate_processing_total": ((Counter, ("result",)), "guide 003's ratio of immediate processing"),
+    "photo_api_upload_arrivals_total": ((Counter, ("trigger",)), "guide 004's comparison of the triggers"),
+    "photo_api_upload_arrival_lag_seconds": ((Histogram, ("trigger",)), "guide 004's comparison of the triggers"),
+    "photo_api_storage_events_total": ((Counter, ("result",)), "an event that nobody understood is seen nowhere else"),
     "photo_api_upload_outcomes_total": (
         (Counter, ("kind", "outcome")),
         "guide 003's s3.upload.failure.rate: rejected and incomplete of all",

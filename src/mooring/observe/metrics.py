@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from mooring.observe.exposition import Family, families_of, text_of
 from mooring.observe.growth import Growth
 from mooring.observe.of_access import OfAccess
+from mooring.observe.of_arrivals import OfArrivals
 from mooring.observe.of_recordings import OfRecordings
 from mooring.observe.of_requests import OfRequests
 from mooring.observe.of_uploads import OfUploads
@@ -25,7 +26,7 @@ SUMMED = {"photo_api_active_sessions", "photo_api_processing_jobs_active", "phot
 LEAST = {"photo_api_ready"}  # ready is who is ready altogether
 
 
-class Metrics(OfRequests, OfUploads, OfRecordings, OfAccess):
+class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfAccess):
     def __init__(self, most: int = 100) -> None:
         """`most`: users, and clients, with a series of their own; the rest are `other`."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, that nobody asked for
@@ -41,6 +42,7 @@ class Metrics(OfRequests, OfUploads, OfRecordings, OfAccess):
         self._count_processing(self.registry)
         self._count_logs(self.registry)
         self._count_recordings(self.registry)
+        self._count_arrivals(self.registry)
         self.growth = Growth(most, self.registry)
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
