@@ -118,8 +118,7 @@ class Albums:
         log.info("album_deleted", album_id=album_id, user_id=owner_id, photos_deleted=len(gone))
         self.growth.album_deleted()
         for upload in gone:
-            if upload.state in STORED:
-                self.growth.deleted(upload.kind, upload.uploader_id, upload.file_size)
+            self.growth.deleted(upload.kind, upload.uploader_id, upload.stored_bytes)
             log.info("upload_deleted", upload_id=upload.id, user_id=owner_id)
 
     # ── what is in it ──

@@ -88,7 +88,9 @@ class Growth(Collector):
             by_user[user] = by_user.get(user, 0) + size
 
     def deleted(self, kind: str, user_id: int, size: int) -> None:
-        self.stored(kind, str(user_id), -size, -1)
+        """`size`: what of it was stored; 0 where nothing ever came."""
+        if size:
+            self.stored(kind, str(user_id), -size, -1)
 
     # ── a look ──
 

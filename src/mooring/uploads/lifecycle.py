@@ -73,6 +73,11 @@ class Upload(NamedTuple):
     completed_at: datetime | None
     progress: int | None  # of processing, in percent, where it is known
 
+    @property
+    def stored_bytes(self) -> int:
+        """What of it counts as used."""
+        return self.file_size if self.state in STORED else 0
+
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
     u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,

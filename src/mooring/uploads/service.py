@@ -31,7 +31,7 @@ from mooring.uploads import queries, removals
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.judging import as_settled, what_is_wrong
 from mooring.uploads.kinds import Kind
-from mooring.uploads.lifecycle import STORED, Move, State, Trigger, Upload, advance
+from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
 from mooring.uploads.multipart import USUAL_PARTS, PartTerms
 from mooring.uploads.queries import Event, Issued, Verdict, Wanted
 from mooring.uploads.quota import Plan
@@ -188,8 +188,7 @@ class Uploads:
         if not await advance(self.db, State.REJECTED, [move], what="rejected", at=at, only_from=upload.state):
             return False
         self.metrics.ended(upload.kind, "rejected")
-        if upload.state in STORED:
-            self.metrics.growth.deleted(upload.kind, upload.uploader_id, upload.file_size)
+        self.metrics.growth.deleted(upload.kind, upload.uploader_id, upload.stored_bytes)
         log.warning("upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason)
         await self.discard_object(upload)
         return True
@@ -294,7 +293,6 @@ class Uploads:
         for gone in await removals.remove(
             self.db, removals.REMOVE, [upload.id], at=self.clock(), trigger=Trigger.CLIENT
         ):
-            if gone.state in STORED:
-                self.metrics.growth.deleted(gone.kind, gone.uploader_id, gone.file_size)
+            self.metrics.growth.deleted(gone.kind, gone.uploader_id, gone.stored_bytes)
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
