@@ -29,7 +29,7 @@ class SendfileProtocol(WholeProtocol):
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.cycle is not None and self.cycle.scope is self.scope:
+        if isinstance(self.cycle, WholeCycle) and self.cycle.scope is self.scope:
             self.scope["extensions"] = {SENDFILE: {"send": partial(self._sendfile, self.cycle)}}
 
     def connection_lost(self, exc: Exception | None) -> None:
