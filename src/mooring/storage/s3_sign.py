@@ -29,7 +29,7 @@ class _Second:
 
     query: str  # of the parameters, those that every URL has, up to the names of the signed headers
     to_sign: bytes  # of the string to sign, all but the hash of the request
-    inner: "_Hash"  # HMAC's two hashes, with the day's key in them already: a copy of each is all that a signature needs
+    inner: "_Hash"  # the two hashes of HMAC, the key in them already: a signature copies them
     outer: "_Hash"
 
     def sign(self, request: str) -> str:

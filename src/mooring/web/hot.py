@@ -33,6 +33,7 @@ class HotRoute:
     endpoint: Endpoint
     asked: type[BaseModel]
     answer: type[BaseModel] | None = None
+    by: Literal["person", "storage"] = "person"
 
     @property
     def name(self) -> str:
@@ -53,9 +54,16 @@ class HotRoutes:
     tag: str
     routes: list[HotRoute] = field(default_factory=list)
 
-    def post(self, path: str, *, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+    def post(
+        self,
+        path: str,
+        *,
+        body: type[BaseModel],
+        answer: type[BaseModel],
+        by: Literal["person", "storage"] = "person",
+    ) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("POST", path, endpoint, body, answer))
+            self.routes.append(HotRoute("POST", path, endpoint, body, answer, by))
             return endpoint
 
         return add
@@ -79,6 +87,8 @@ class HotRoutes:
         _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
         schemas.update(defined.get("$defs", {}))
         for one in self.routes:
+            if one.by == "storage":
+                openapi["components"].setdefault("securitySchemes", {})["EventsSecret"] = EVENTS_SECRET
             openapi["paths"].setdefault(one.path, {})[one.method.lower()] = self._operation(one)
 
     def _operation(self, one: HotRoute) -> dict[str, Any]:
@@ -87,7 +97,7 @@ class HotRoutes:
             "summary": one.name.replace("_", " ").capitalize(),
             "description": one.endpoint.__doc__ or "",
             "operationId": one.name,
-            "security": [{"OAuth2PasswordBearer": []}],
+            "security": [{"OAuth2PasswordBearer": []}] if one.by == "person" else [{"EventsSecret": []}],
             **(_posting(one) if one.method == "POST" else _getting(one)),
         }
 
@@ -143,7 +153,7 @@ class HotDoor:
 
 def _posting(one: HotRoute) -> dict[str, Any]:
     return {
-        "parameters": [IDEMPOTENCY_KEY],
+        "parameters": [IDEMPOTENCY_KEY] if one.by == "person" else [],
         "requestBody": {"required": True, "content": _content(one.asked)},
         "responses": _answers(one),
     }
@@ -183,6 +193,7 @@ IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
     "416": {"description": "There are no such bytes"},
 }
 WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
+EVENTS_SECRET = {"type": "http", "scheme": "bearer", "description": "MOORING_EVENTS_SECRET"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
