@@ -1,5 +1,6 @@
 """Settings in, a worker out: the part of the wiring that is about work."""
 
+import os
 from datetime import timedelta
 
 from mooring.jobs import queue
@@ -21,8 +22,25 @@ def sandbox_of(settings: Settings) -> Sandbox:
                 memory_bytes=settings.job_memory_bytes,
                 max_pixels=settings.photo_max_pixels,
             ),
+            "recording": recipes.recording(
+                seconds=settings.recording_job_seconds,
+                memory_bytes=settings.job_memory_bytes,
+                max_seconds=settings.recording_max_seconds,
+            ),
+            "video": recipes.video(
+                seconds=settings.video_job_seconds,
+                memory_bytes=settings.video_job_memory_bytes,
+                max_seconds=settings.video_max_seconds,
+                max_pixels=settings.video_max_pixels,
+                threads=settings.video_threads or _share_of_cores(settings.worker_concurrency),
+            ),
         }
     )
+
+
+def _share_of_cores(jobs: int) -> int:
+    """So that as many jobs as may run at once find a core each."""
+    return max(1, len(os.sched_getaffinity(0)) // jobs)
 
 
 def worker_of(settings: Settings, uploads: Uploads, sandbox: Sandbox, metrics: Metrics, url: str) -> Worker:
