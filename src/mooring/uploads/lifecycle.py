@@ -65,6 +65,7 @@ class Upload(NamedTuple):
     checksum_sha256: str | None
     object_key: str
     multipart_id: str | None
+    part_size: int | None  # None: it comes in one PUT
     etag: str | None
     error_message: str | None
     created_at: datetime
@@ -74,8 +75,8 @@ class Upload(NamedTuple):
 
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
-    u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.etag, u.processing_error_message, u.created_at,
-    u.expires_at, u.completed_at, u.progress"""
+    u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,
+    u.created_at, u.expires_at, u.completed_at, u.progress"""
 
 
 def upload_of(row: Sequence[Any]) -> Upload:
@@ -89,6 +90,7 @@ class Move(NamedTuple):
     etag: str | None = None
     error: str | None = None
     detail: Mapping[str, Any] | None = None
+    came_at: datetime | None = None  # when the bytes were there, where somebody says so
 
 
 # The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of
