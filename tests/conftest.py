@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph", "servers.redis", "servers.browser"]
+pytest_plugins = [f"servers.{one}" for one in ("logs", "postgres", "swift", "ceph", "redis", "browser", "collector")]
 
 
 @pytest.hookimpl(wrapper=True)
