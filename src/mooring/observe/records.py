@@ -41,10 +41,11 @@ def record_of(line: bytes, project: Project, number: int) -> bytes:
         "logSource": "mooring",
         "logType": "mooring",
         "host": project.host,
-        "sendTime": str(_milliseconds(event.pop("at", None))),
         "logLevel": LEVELS.get(event.pop("level", "info"), "INFO"),
         "lncBulkIndex": number % 2**31,
     }
+    if at := event.pop("at", None):
+        record["sendTime"] = str(int(datetime.fromisoformat(at).timestamp() * 1000))
     for name, value in event.items():
         if value is not None:
             text = value if isinstance(value, str) else to_json(value).decode()
@@ -68,10 +69,6 @@ def _name(name: str) -> str:
     if not own[:1].isalpha() or _RESERVED.fullmatch(own) or own.lower().startswith(_TYPED):
         own = f"own_{own}"
     return own
-
-
-def _milliseconds(at: str | None) -> int:
-    return int(datetime.fromisoformat(at).timestamp() * 1000) if at else 0
 
 
 def _cut(text: str, most: int) -> str:
