@@ -15,7 +15,7 @@ from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads
+from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads, videos
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
 from mooring.web.limits import LimitsDoor
@@ -73,7 +73,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, uploads, operations, storage):
+    for module in (auth, albums, photos, direct, share, videos, uploads, operations, storage):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)

@@ -38,6 +38,7 @@ from mooring.library.photos import Photos
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
+from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.settings import Settings
@@ -46,7 +47,8 @@ from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo
+from mooring.uploads.kinds import photo, video
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
@@ -75,6 +77,7 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    videos: Videos
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
@@ -195,6 +198,7 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        videos=Videos(uploads, video(settings.video_max_bytes), metrics, delivery.cdn_url),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
@@ -218,6 +222,7 @@ def _terms(settings: Settings) -> Terms:
             Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
+        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
     )
 
 

@@ -27,6 +27,7 @@ KNOWN: Mapping[str, str | None] = {
     "/photos/presigned-url/batch": ISSUE,
     "/photos/confirm": CONFIRM,
     "/photos/confirm/batch": CONFIRM,
+    "/api/videos/presigned-url": ISSUE,
     "/health": None,
     "/health/live": None,
     "/metrics": None,

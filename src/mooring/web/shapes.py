@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -33,12 +34,27 @@ Moment = Annotated[
 ]
 # PostgreSQL keeps every character but NUL.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+ContentType = Annotated[str, StringConstraints(max_length=100, to_lower=True)]
+FileSize = Annotated[int, Field(gt=0, le=BIGGEST)]
+Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
 
 
 class Asked(BaseModel):
     """A body: unknown fields and wrong types are refused, not guessed at."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class AskedInCamelCase(Asked):
+    """Guides 003 and 004 write their fields so."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class InCamelCase(BaseModel):
+    """The same of answers. In here they are made by their plain names."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
 
 
 Body = TypeVar("Body", bound=BaseModel)
