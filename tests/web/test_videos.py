@@ -51,6 +51,12 @@ async def send(client: httpx.AsyncClient, plan: dict[str, Any], numbers: Iterabl
     return etags
 
 
+async def send_small(client: httpx.AsyncClient, issued: dict[str, Any]) -> None:
+    put = await client.put(issued["uploadUrl"], content=SMALL, headers=issued["uploadHeaders"])
+    assert put.status_code == 200
+    assert (await complete(client, issued["videoId"])).status_code == 200
+
+
 async def complete(client: httpx.AsyncClient, video_id: int, body: Any = None) -> httpx.Response:
     return await client.post(f"/api/videos/{video_id}/complete", json={} if body is None else body)
 

@@ -14,11 +14,12 @@ from mooring.library.images import last_segment, made_name
 from mooring.observe.metrics import Metrics
 from mooring.storage.port import Signed
 from mooring.uploads.in_parts import InParts, PartUrl, Plan, Sent
+from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, State, Trigger, Upload, upload_of
 from mooring.uploads.queries import issuing
 from mooring.uploads.served import CdnUrl, ServedFile, url_of
-from mooring.uploads.service import Claim, Uploads, verdict_error
+from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
 

@@ -1,6 +1,6 @@
 """The SQL on uploads, but for the one statement that writes their state (`lifecycle.ADVANCE`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -132,12 +132,20 @@ async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
 
 
 async def find_by_key(tx: Executor, object_key: str) -> Upload | None:
+    return (await find_by_keys(tx, [object_key])).get(object_key)
+
+
+async def find_by_keys(tx: Executor, object_keys: Iterable[str]) -> dict[str, Upload]:
+    """Names come from outside and may be anything: what can be none of ours is not asked for."""
+    ours = {key: uuid for key in object_keys if (uuid := uuid_in(key)) and key.isprintable()}
+    if not ours:
+        return {}
     rows = await tx.fetch(
-        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.object_key = $2",
-        uuid_in(object_key),
-        object_key,
+        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = ANY ($1::uuid[]) AND u.object_key = ANY ($2::text[])",
+        list(ours.values()),
+        list(ours),
     )
-    return upload_of(rows[0]) if rows else None
+    return {upload.object_key: upload for upload in map(upload_of, rows)}
 
 
 def uuid_in(object_key: str) -> UUID | None:
@@ -202,21 +210,6 @@ RETURNING {COLUMNS}""",
         [plan.name for plan in plans],
         [plan.max_bytes for plan in plans],
         [plan.max_in_flight for plan in plans],
-    )
-    return upload_of(rows[0]) if rows else None
-
-
-async def begin_multipart(tx: Executor, upload_id: int, multipart_id: str, *, instead_of: str | None) -> Upload | None:
-    """What storage calls it. None where somebody else was first, or the upload waits no longer."""
-    rows = await tx.fetch(
-        f"""
-UPDATE uploads u SET multipart_id = $2
-WHERE u.id = $1 AND u.processing_status = 'PENDING' AND u.part_size IS NOT NULL
-  AND u.multipart_id IS NOT DISTINCT FROM $3
-RETURNING {COLUMNS}""",
-        upload_id,
-        multipart_id,
-        instead_of,
     )
     return upload_of(rows[0]) if rows else None
 
