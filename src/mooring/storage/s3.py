@@ -106,7 +106,7 @@ class S3Storage:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         if etag is not None:
             headers["If-Match"] = f'"{etag}"'
-        async with self._calls.stream(key, good=(200, 206, 404, 412, 416), headers=headers) as (
+        async with self._calls.stream(key, good=(200, 206, 404, 409, 412, 416), headers=headers) as (
             answer,
             chunks,
         ):
@@ -114,13 +114,19 @@ class S3Storage:
                 raise ObjectNotFound(key)
             if answer.status == 412:
                 raise ObjectChanged(key)
+            _refuse_broken(answer, key)
             if answer.status == 416:  # it begins behind the end, as every range of an empty object does
                 await self._see(key, etag)
                 return
             if is_partial and answer.status == 200 and size_of(answer):
                 raise StorageUnavailable(f"GET {key}: {headers['Range']} was asked for, all of it came")
-            async for chunk in chunks:
-                yield chunk
+            try:
+                async for chunk in chunks:
+                    start += len(chunk)
+                    yield chunk
+            except StorageUnavailable:
+                await self._see_what_broke(key, start)
+                raise
 
     async def write(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str) -> Found:
         check_key(key)
@@ -229,6 +235,12 @@ class S3Storage:
         if etag is not None and found.etag != etag:
             raise ObjectChanged(key)
 
+    async def _see_what_broke(self, key: str, at: int) -> None:
+        """In the middle of an object Swift can only hang up; to who begins where it did, it says why."""
+        headers = {"Range": f"bytes={at}-"}
+        async with self._calls.stream(key, good=(200, 206, 404, 409, 416), headers=headers) as (answer, _):
+            _refuse_broken(answer, key)
+
     async def _copy_in_parts(self, origin: dict[str, str], answer: Answer, target: str) -> None:
         source = {**origin, "x-amz-copy-source-if-match": f'"{answer.etag}"'}
         size, step = size_of(answer), min(self.copy_bytes, 2**30)
@@ -252,6 +264,15 @@ class S3Storage:
             ):  # what went wrong first is what is told; lifecycle and reconcile clean up
                 await asyncio.shield(self._multiparts.abort(key, multipart_id))
             raise
+
+
+def _refuse_broken(answer: Answer, key: str) -> None:
+    """Swift takes a part again even of what is joined, and then the object is no longer what it was."""
+    if answer.status != 409:
+        return
+    if answer.code == "BrokenMPU":
+        raise ObjectChanged(key)
+    raise answer.unusable(f"GET {key}")
 
 
 async def _in_pieces(chunks: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes, None]:
