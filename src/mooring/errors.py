@@ -1,6 +1,6 @@
 """Everything that can go wrong, as sentences. No HTTP in here: `web/errors.py` gives each its status."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class MooringError(Exception):
@@ -86,6 +86,20 @@ class UploadNotFound(MooringError):
         super().__init__(f"Upload not found: {upload_id}.")
 
 
+class RecordNotFound(MooringError):
+    def __init__(self, record_id: int) -> None:
+        super().__init__(f"Record not found: {record_id}")  # guide 003's own words, here and below
+
+
+class RecordPermissionDenied(MooringError):
+    def __init__(self, what: str, user_id: int) -> None:
+        super().__init__(f"Permission denied for {what}, user: {user_id}")
+
+
+class RecordOperationFailed(MooringError):
+    """Of this upload no record can be made."""
+
+
 class QuotaExceeded(MooringError):
     def __init__(self) -> None:
         super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")
@@ -165,6 +179,29 @@ class NotPending(MooringError):
         super().__init__(
             f"Upload {upload_id} is {state}: only an upload that still waits for its bytes gets a new URL."
         )
+
+
+class NotInParts(MooringError):
+    def __init__(self, upload_id: int) -> None:
+        super().__init__(
+            f"Upload {upload_id} comes in one PUT, not in parts. Ask POST /uploads/{upload_id}/renew for a fresh URL."
+        )
+
+
+class NoSuchPart(MooringError):
+    def __init__(self, number: int, count: int) -> None:
+        super().__init__(f"This upload has parts 1 to {count}; there is no part {number}.")
+
+
+class PartsMissing(MooringError):
+    def __init__(self, upload_id: int, numbers: Sequence[int]) -> None:
+        first = ", ".join(str(number) for number in numbers[:20])
+        rest = f" and {len(numbers) - 20} more" if len(numbers) > 20 else ""
+        super().__init__(f"Upload {upload_id} is not whole: parts {first}{rest} are missing. Send them, then complete.")
+
+
+class PartsDiffer(MooringError):
+    """A part is not the one it should be: the message says which, and what to do."""
 
 
 class FileLost(MooringError):

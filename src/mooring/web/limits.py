@@ -27,6 +27,8 @@ KNOWN: Mapping[str, str | None] = {
     "/photos/presigned-url/batch": ISSUE,
     "/photos/confirm": CONFIRM,
     "/photos/confirm/batch": CONFIRM,
+    "/records/async/presigned-url": ISSUE,
+    "/records/async": CONFIRM,
     "/health": None,
     "/health/live": None,
     "/metrics": None,
