@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from mooring import __version__
+from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
@@ -39,6 +39,7 @@ storage_commands = _commands("The place where the files are.")
 app.add_typer(db_commands, name="db")
 app.add_typer(user_commands, name="user")
 app.add_typer(storage_commands, name="storage")
+app.add_typer(cli_monitoring.commands, name="monitoring")
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: MOORING_DATA, or the user's usual place]")
