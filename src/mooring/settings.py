@@ -122,6 +122,17 @@ class Settings(BaseSettings):
     cdn_key_id: str | None = Field(None, description="cloudfront: ID of the public key there")
     cdn_token_seconds: int = Field(120, ge=10, le=120, description="Life of a CDN URL")
 
+    # ── what tells of arrivals ──
+    triggers: Annotated[list[Literal["client", "event", "function", "sweep"]], NoDecode] = Field(
+        default=["client", "event", "sweep"], description="What may tell that bytes arrived, separated by commas"
+    )
+    events_secret: SecretStr | None = Field(
+        None, min_length=16, description="The bearer of `POST /events/storage`; without it that is off"
+    )
+    events_target: SecretStr | None = Field(
+        None, description="Where `mooring storage setup` has the bucket send its events"
+    )
+
     # ── the sweep ──
     sweep: bool = Field(True, description="Whether `mooring serve` sweeps too")
     batch_size: int = Field(
@@ -189,7 +200,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "triggers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
