@@ -17,6 +17,7 @@ from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.observe.logs import configure_logs
+from mooring.observe.monitoring.report import as_text
 from mooring.settings import Settings
 from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
@@ -169,6 +170,23 @@ def incomplete(
         return
     rows = [(r.upload_id, r.user_id, r.album_id, r.issued_at, r.expires_at) for r in found.sample_records]
     table(["upload", "user", "album", "issued", "lapsed"], rows)
+
+
+@app.command()
+def report(
+    day: Annotated[bool, typer.Option("--day", help="The last 24 hours [default]")] = False,
+    week: Annotated[bool, typer.Option("--week", help="The last 7 days")] = False,
+    month: Annotated[bool, typer.Option("--month", help="The last 30 days")] = False,
+    prometheus: cli_monitoring.Address = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too")] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go through the checklist of the day, the week or the month."""
+    period = cli_monitoring.one_period(day=day, week=week, month=month)
+    found = _in_house(data, lambda house: cli_monitoring.reported(house.db, prometheus, period))
+    cli_monitoring.keep(found, html)
+    show(asdict(found), as_json, as_text(found))
 
 
 @app.command()

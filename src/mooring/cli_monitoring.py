@@ -6,9 +6,13 @@ from typing import Annotated
 
 import typer
 
+from mooring import clock
+from mooring.db.pool import Executor
+from mooring.observe.monitoring.checklist import SPANS, Period
 from mooring.observe.monitoring.export import ROWS, differing, files, write
 from mooring.observe.monitoring.places import Places
 from mooring.observe.monitoring.promql import broken
+from mooring.observe.monitoring.report import Report, as_page, report
 from mooring.terminal import explained, span
 
 commands = typer.Typer(
@@ -62,3 +66,19 @@ def preview(
     with explained():
         out.write_text(drawn(prometheus or Places().prometheus, last))
     typer.echo(f"Wrote {out}.")
+
+
+def one_period(**asked: bool) -> Period:
+    chosen = [period for period in SPANS if asked[period]]
+    if len(chosen) > 1:
+        raise typer.BadParameter("one of --day, --week and --month, not several.")
+    return chosen[0] if chosen else "day"
+
+
+async def reported(db: Executor, prometheus: str | None, period: Period) -> Report:
+    return await report(db, prometheus or Places().prometheus, period, at=clock.now())
+
+
+def keep(found: Report, page: Path | None) -> None:
+    if page is not None:
+        page.write_text(as_page(found))

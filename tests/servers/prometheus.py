@@ -8,9 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from servers.nginx import free_port
 from servers.postgres import missing
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--picture", action="store_true", help="use the house for minutes, and keep the picture for docs/")
 
 
 @contextmanager

@@ -100,11 +100,11 @@ def _stat(panel: Panel, lines: Sequence[Named]) -> str:
 
 def _dial(panel: Panel, name: str, value: float) -> str:
     """Three quarters of a circle, filled as far as the value goes."""
-    whole = 212.0
+    whole = 222.3
     part = max(0.0, min(1.0, value / (panel.most or 100))) * whole
     arc = 'M 22 78 A 45 45 0 1 1 78 78" fill="none" stroke-width="11" stroke-linecap="round'
     return (
-        f'<figure><svg viewBox="0 0 100 92" role="img"><path d="{arc}" stroke="#e9edf3"/>'
+        f'<figure><svg viewBox="0 -10 100 104" role="img"><path d="{arc}" stroke="#e9edf3"/>'
         f'<path d="{arc}" stroke="{color_of(panel, value)}" stroke-dasharray="{part:.1f} 400"/>'
         f'<text x="50" y="56" text-anchor="middle">{_number(panel, value)}</text></svg>'
         f"<figcaption>{escape(name)}</figcaption></figure>"
