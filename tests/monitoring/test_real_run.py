@@ -37,6 +37,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
                 yield house
         finally:
             for serving in mooring.served:
+                for person in serving.people:
+                    person.http.close()
                 serving.end(signal.SIGTERM)
 
 

@@ -16,7 +16,11 @@ HEADS: dict[Period, str] = {"day": "Daily checks", "week": "Weekly review", "mon
 EVERY: Sequence[Period] = ("day", "week", "month")
 
 _FAILED_SHARE = f"(sum(increase({FAILED}[{{span}}])) or vector(0)) / (sum(increase({ASKED}[{{span}}])) > 0)"
-_P95 = f"histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{TIMED}[{{span}}{{before}}])))"
+_P95 = f"histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{TIMED}[{{span}}]{{before}})))"
+
+_FREE = 'node_filesystem_avail_bytes{mountpoint="/"}'
+# Of less history than the span, a pace says nothing.
+DAYS_LEFT = f"{_FREE} / (-deriv({_FREE}[{{span}}]) > 0) / 86400 and {_FREE} offset {{span}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +75,8 @@ CHECKS: Sequence[Check] = (
     Check("Resources", "Disk now",
           '(1 - node_filesystem_avail_bytes{mountpoint="/"} / node_filesystem_size_bytes{mountpoint="/"}) * 100',
           "percent", most=80, legend="{{instance}}"),
-    Check("Resources", "Days until the disk is full, at this pace",
-          'node_filesystem_avail_bytes{mountpoint="/"} / '
-          '(-deriv(node_filesystem_avail_bytes{mountpoint="/"}[{span}]) > 0) / 86400', least=60, legend="{{instance}}", none_is_well=True, when=("week", "month"), decimals=0),
+    Check("Resources", "Days until the disk is full, at this pace", DAYS_LEFT, least=60, legend="{{instance}}",
+          none_is_well=True, when=("week", "month"), decimals=0),
     Check("Security", "Requests that a limit refused", _happened("photo_api_rate_limit_hits_total", "endpoint"),
     most=1000,
           legend="{{endpoint}}", none_is_well=True),

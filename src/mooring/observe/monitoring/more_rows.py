@@ -84,7 +84,7 @@ UPLOADS = Row("The way of an upload", [
            Query("histogram_quantile(0.95, sum(rate(photo_api_record_creation_duration_seconds_bucket[5m])) by (le))",
                  "record")], unit="s"),
     Panel("Recordings done at once", "Of those created", "stat",
-          [Query('sum(increase(photo_api_immediate_processing_total{result="completed"}[1h])) / '
+          [Query('(sum(increase(photo_api_immediate_processing_total{result="completed"}[1h])) or vector(0)) / '
                  "sum(increase(photo_api_immediate_processing_total[1h])) * 100")],
           unit="percent", decimals=1),
 ])  # fmt: skip

@@ -12,7 +12,7 @@ Kind = Literal["timeseries", "stat", "gauge", "table", "bars", "heatmap"]
 VARIABLES: Mapping[str, tuple[str, str]] = {
     "instance": ("photo_api_ready", "instance"),
     "endpoint": ("http_requests_total", "handler"),
-    "service": ("photo_api_external_request_duration_seconds_count", "service"),
+    "service": ("photo_api_external_request_errors_total", "service"),
     "machine": ("node_uname_info", "instance"),
 }
 _SELECTOR = re.compile(r"\b((?:http|photo_api|node)_\w+)(?:\{([^}]*)\})?")
