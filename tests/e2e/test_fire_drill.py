@@ -1,5 +1,5 @@
-"""A fire drill: real Prometheus and Alertmanager by the shipped files, sixty times as fast. Somebody guesses share tokens,
-somebody floods a route, storage dies, the server dies: the right alerts come to a webhook, and go again."""
+"""A fire drill: real Prometheus and Alertmanager by the shipped files, sixty times as fast. Somebody guesses share
+tokens, somebody floods a route, storage dies, the server dies: the right alerts reach a webhook, and go again."""
 
 import json
 import time
@@ -19,11 +19,11 @@ from mooring.observe.monitoring.places import Places
 from servers.nginx import free_port
 from servers.prometheus import alertmanager_in, prometheus_in
 from servers.s3 import S3Server
-from servers.serving import Mooring, Person, Serving, put, until
+from servers.serving import Mooring, Person, Serving, put
 from servers.swift import swift_in
 
 SPEED = 60
-PATIENCE = 40
+PATIENCE = 60
 
 
 @dataclass
@@ -39,10 +39,16 @@ class Bell:
             self.state[alert["labels"]["alertname"]] = str(alert["status"])
 
     def rings(self, *names: str) -> None:
-        until(lambda: all(self.state.get(name) == "firing" for name in names) or None, PATIENCE)
+        self._says("firing", names)
 
     def is_quiet(self, *names: str) -> None:
-        until(lambda: all(self.state.get(name) == "resolved" for name in names) or None, PATIENCE)
+        self._says("resolved", names)
+
+    def _says(self, state: str, names: tuple[str, ...]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not all(self.state.get(name) == state for name in names):
+            assert time.monotonic() < deadline, f"{names} are not {state}: {self.state}"
+            time.sleep(0.05)
 
 
 @contextmanager
