@@ -5,16 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring import __version__, clock
 from mooring.clock import Clock
-from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
-from mooring.uploads.tracking import count_incomplete
 from mooring.web import (
     albums,
     auth,
@@ -30,6 +27,7 @@ from mooring.web import (
     songs,
     storage,
     uploads,
+    videos,
 )
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
@@ -37,9 +35,6 @@ from mooring.web.limits import LimitsDoor
 from mooring.web.proxies import Proxies
 from mooring.wiring import House, open_house
 
-log = structlog.get_logger()
-
-GAUGE_SECONDS = 60
 HOT = (photos.hot, images.hot, events.hot)
 
 
@@ -55,7 +50,7 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
-    metrics = Metrics()
+    metrics = Metrics(settings.metrics_top)
     metrics.introduce(version=__version__, environment=settings.environment)
 
     @asynccontextmanager
@@ -88,7 +83,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, records, songs, uploads, batch, operations, storage):
+    for module in (auth, albums, photos, direct, share, records, songs, videos, uploads, batch, operations, storage):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -124,23 +119,12 @@ def _background(house: House) -> list[Any]:
     sweeping = [house.sweep.for_ever()] if settings.sweep and "sweep" in settings.triggers else []
     listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
     return [
-        _gauges(house),
+        house.gauges.for_ever(),
         house.recordings.notices.run(),
         *sweeping,
         *listening,
         *([house.worker.run()] if settings.worker else []),
     ]
-
-
-async def _gauges(house: House) -> None:
-    while True:
-        try:
-            house.metrics.incomplete.set(await count_incomplete(house.db, now=house.clock()))
-        except MooringError as failure:
-            log.warning("gauges_not_read", why=str(failure))
-        except Exception:
-            log.exception("gauges_not_read")
-        await asyncio.sleep(GAUGE_SECONDS)
 
 
 def _document_hot_routes(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[int, Field(gt=0)]
+JobSeconds = Annotated[int, Field(ge=1, le=86_400)]
 UrlSeconds = Annotated[int, Field(gt=0, lt=7 * 86400)]  # S3 signs for no longer
 
 
@@ -103,6 +104,18 @@ class Settings(BaseSettings):
     photo_max_bytes: Seconds = Field(100 * 2**20, description="Largest photo")
     recording_max_bytes: Seconds = Field(500 * 2**20, description="Largest recording")
     video_max_bytes: Seconds = Field(100 * 2**30, description="Largest video")
+    multipart_above_bytes: int = Field(
+        64 * 2**20, ge=0, le=5 * 2**30, description="Videos larger than this come in parts"
+    )
+    multipart_part_bytes: int = Field(
+        8 * 2**20,
+        ge=5 * 2**20,
+        le=5 * 2**30,
+        description="Usual size of a part; larger where there would be too many",
+    )
+    multipart_max_parts: int = Field(
+        1_000, ge=1, le=10_000, description="Most parts of one upload; Swift as it is installed takes 1 000, S3 10 000"
+    )
     quota_free_bytes: Seconds = Field(10 * 2**30, description="Storage of the plan `free`")
     quota_premium_bytes: Seconds = Field(2**40, description="Storage of the plan `premium`")
     quota_free_in_flight: Seconds = Field(
@@ -178,8 +191,8 @@ class Settings(BaseSettings):
     job_pause_seconds: float = Field(
         10, gt=0, le=300, description="Pause before the second attempt; it doubles with each, up to 5 minutes"
     )
-    job_seconds: int = Field(120, ge=1, le=86_400, description="A child process that works on a file may take so long")
-    job_memory_bytes: int = Field(2**30, ge=2**28, description="... and so much memory (address space)")
+    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; four times that by the clock")
+    job_memory_bytes: int = Field(2**30, ge=2**28, description="Memory (address space) that work on a file may take")
     immediate_processing_ms: int = Field(
         400,
         ge=0,
@@ -187,9 +200,21 @@ class Settings(BaseSettings):
         description="So long the answer to a new record waits for its recording to be worked on; 0: not at all",
     )
     photo_max_pixels: Seconds = Field(100_000_000, description="Photos of more pixels are not worked on")
+    recording_job_seconds: JobSeconds = Field(600, description="`MOORING_JOB_SECONDS` of recordings")
+    recording_max_seconds: Seconds = Field(6 * 3600, description="Recordings that last longer are not worked on")
+    video_job_seconds: JobSeconds = Field(3600, description="`MOORING_JOB_SECONDS` of videos, for each thread")
+    video_job_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="`MOORING_JOB_MEMORY_BYTES` of videos")
+    video_max_seconds: Seconds = Field(2 * 3600, description="Videos that last longer are not worked on")
+    video_max_pixels: Seconds = Field(36_000_000, description="Videos with larger pictures are not worked on")
+    video_threads: int | None = Field(
+        None, ge=1, le=64, description="Threads that work on a video; default: cores by `MOORING_WORKER_CONCURRENCY`"
+    )
 
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
+    metrics_top: int = Field(
+        100, ge=1, le=10_000, description="Users, and clients, that metrics tell apart; the rest are `other`"
+    )
     drain_seconds: float = Field(
         0,
         ge=0,

@@ -1,12 +1,12 @@
 """One upload's life on a page: issue, arrive, retry, renew, remove. The sweep and the work
 on what arrived are beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -17,18 +17,16 @@ from mooring.errors import (
     FileNotArrived,
     MooringError,
     NotFailed,
-    NotPending,
-    QuotaExceeded,
     TriggerOff,
-    UploadGone,
     UploadNotFound,
     UploadRejected,
 )
+from mooring.observe.metrics import Metrics
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Signed, Storage
 from mooring.uploads import queries, removals
 from mooring.uploads.gather import Gatherer
-from mooring.uploads.judging import as_settled, what_is_wrong
+from mooring.uploads.judging import as_settled, what_is_wrong, why_not_renewed
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
 from mooring.uploads.multipart import USUAL_PARTS, PartTerms
@@ -60,18 +58,13 @@ class Claim(NamedTuple):
     sha256: str | None = None
 
 
-def _uncounted(_: Trigger, __: timedelta | None) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class Uploads:
     db: Database
     storage: Storage
     clock: Clock
     terms: Terms
-    # Called for every arrival: who knocked, and how long the bytes had been there, where that is known.
-    count_arrival: Callable[[Trigger, timedelta | None], None] = _uncounted
+    metrics: Metrics = field(default_factory=Metrics)
 
     @cached_property
     def _finding(self) -> Gatherer[int, Upload | None]:
@@ -107,12 +100,18 @@ class Uploads:
         )
 
     async def issue(
-        self, tx: Executor, statement: str, wanted: Sequence[Wanted], *, part_size: int | None = None
+        self,
+        tx: Executor,
+        statement: str,
+        wanted: Sequence[Wanted],
+        *,
+        part_size: int | None = None,
+        also: Sequence[Any] = (),
     ) -> list[Issued]:
         """All of one user's, or none of them. `part_size`: they come in parts (`in_parts.py`)."""
         terms = self.terms
         return await queries.issue(
-            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size
+            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size, also=also
         )
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
@@ -191,6 +190,8 @@ class Uploads:
         at = self.clock()
         if not await advance(self.db, State.REJECTED, [move], what="rejected", at=at, only_from=upload.state):
             return False
+        self.metrics.ended(upload.kind, "rejected")
+        self.metrics.growth.deleted(upload.kind, upload.uploader_id, upload.stored_bytes)
         log.warning("upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason)
         await self.discard_object(upload)
         return True
@@ -236,7 +237,8 @@ class Uploads:
         moved = {move.upload_id: move for move in moves}
         for upload in arrived:
             move = moved[upload.id]
-            self.count_arrival(move.trigger, at - move.came_at if move.came_at else None)
+            self.metrics.arrived(move.trigger, at - move.came_at if move.came_at else None)
+            self.metrics.stored(upload.kind, upload.uploader_id, upload.file_size)
         return arrived
 
     # ── once more ──
@@ -277,15 +279,9 @@ class Uploads:
             self.db, upload_id, at=at, expires_at=expires_at, look_at=look_at, plans=self.terms.plans
         )
         if renewed is None:
-            raise self._why_not_renewed(await self.get(upload_id, owner_id=owner_id))
+            raise why_not_renewed(await self.get(upload_id, owner_id=owner_id))
         log.info("upload_renewed", upload_id=upload.id, user_id=owner_id)
         return renewed
-
-    @staticmethod
-    def _why_not_renewed(upload: Upload) -> MooringError:
-        if upload.state is State.RECLAIMED:
-            return UploadGone(upload.id)
-        return QuotaExceeded() if upload.state is State.PENDING else NotPending(upload.id, upload.state)
 
     # ── remove ──
 
@@ -294,5 +290,6 @@ class Uploads:
         for gone in await removals.remove(
             self.db, removals.REMOVE, [upload.id], at=self.clock(), trigger=Trigger.CLIENT
         ):
+            self.metrics.growth.deleted(gone.kind, gone.uploader_id, gone.stored_bytes)
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
