@@ -14,6 +14,7 @@ pytest_plugins = [
     "servers.redis",
     "servers.browser",
     "servers.prometheus",
+    "servers.brokers",
 ]
 
 
