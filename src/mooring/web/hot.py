@@ -3,7 +3,7 @@
 FastAPI's way from the middleware to a function and back costs more than all the rest of these calls."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ class HotRoute:
     endpoint: Endpoint
     asked: type[BaseModel]
     answer: type[BaseModel] | None = None
+    answers: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)  # of a GET, for the OpenAPI
 
     @property
     def name(self) -> str:
@@ -60,11 +61,13 @@ class HotRoutes:
 
         return add
 
-    def get(self, path: str, *, query: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+    def get(
+        self, path: str, *, query: type[BaseModel], answers: Mapping[int | str, dict[str, Any]] | None = None
+    ) -> Callable[[Endpoint], Endpoint]:
         """HEAD too."""
 
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("GET", path, endpoint, query))
+            self.routes.append(HotRoute("GET", path, endpoint, query, answers=answers or IMAGE_ANSWERS))
             return endpoint
 
         return add
@@ -162,7 +165,7 @@ def _getting(one: HotRoute) -> dict[str, Any]:
         }
         for name, about in schema["properties"].items()
     ]
-    return {"parameters": parameters, "responses": {**IMAGE_ANSWERS, "default": WENT_WRONG}}
+    return {"parameters": parameters, "responses": {**one.answers, "default": WENT_WRONG}}
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
