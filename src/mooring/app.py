@@ -15,7 +15,20 @@ from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads
+from mooring.web import (
+    albums,
+    auth,
+    direct,
+    errors,
+    images,
+    live,
+    operations,
+    photos,
+    share,
+    storage,
+    uploads,
+    webhooks,
+)
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
 from mooring.web.limits import LimitsDoor
@@ -25,7 +38,7 @@ from mooring.wiring import House, open_house
 log = structlog.get_logger()
 
 GAUGE_SECONDS = 60
-HOT = (photos.hot, images.hot)
+HOT = (photos.hot, images.hot, live.hot)
 
 
 class Application(FastAPI):
@@ -59,8 +72,9 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
             house.open_doors()
             yield
             house.drain()
+            house.telling.live.close()
             if settings.worker:
-                await house.worker.stop(settings.stop_seconds)
+                await house.stop_work()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -73,7 +87,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, uploads, operations, storage):
+    for module in (auth, albums, photos, direct, share, live, uploads, webhooks, operations, storage):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -106,7 +120,8 @@ def _is_file(path: str) -> bool:
 
 def _background(house: House) -> list[Any]:
     sweeping = [house.sweep.for_ever()] if house.settings.sweep else []
-    return [_gauges(house), *sweeping, *([house.worker.run()] if house.settings.worker else [])]
+    working = [house.worker.run(), house.telling.deliverer.run()] if house.settings.worker else []
+    return [_gauges(house), house.telling.listening.for_ever(), *sweeping, *working]
 
 
 async def _gauges(house: House) -> None:

@@ -45,6 +45,7 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.telling import Telling, open_telling
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo
 from mooring.uploads.quota import Plan
@@ -79,6 +80,7 @@ class House:
     reconciliation: Reconciliation
     sweep: Sweep
     worker: Worker
+    telling: Telling
     doors: str = field(default="starting")
 
     def open_doors(self) -> None:
@@ -88,6 +90,10 @@ class House:
     def drain(self) -> None:
         self.doors = "draining"
         self.metrics.ready.set(0)
+
+    async def stop_work(self) -> None:
+        seconds = self.settings.stop_seconds
+        await asyncio.gather(self.worker.stop(seconds), self.telling.deliverer.stop(seconds))
 
     @property
     def disk(self) -> DiskStorage | None:
@@ -123,7 +129,8 @@ async def open_house(
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
-        house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox)
+        telling = await open_telling(settings, clock, metrics, db, secret, url, closing)
+        house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox, telling)
         closing.callback(house.accounts.close)
         yield house
 
@@ -157,6 +164,7 @@ def _house(
     http: httpx.AsyncClient,
     url: str,
     sandbox: Sandbox,
+    telling: Telling,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
@@ -177,6 +185,7 @@ def _house(
             partial(purge_sessions, db, limit=1000),
             reconciliation.purge_trash,
             partial(queue.keep, db, limit=1000),
+            telling.webhooks.keep,
         ),
     )
     return House(
@@ -199,6 +208,7 @@ def _house(
         reconciliation=reconciliation,
         sweep=sweep,
         worker=worker_of(settings, uploads, sandbox, metrics, url),
+        telling=telling,
     )
 
 

@@ -71,7 +71,7 @@ def parts_of(url: str) -> tuple[str, int, bool]:
     if len(url) > LONGEST_URL:
         raise WebhookUrlNotUsable(f"it has more than {LONGEST_URL} characters")
     if not url.isascii() or any(character <= " " or character == "\x7f" or character == "\\" for character in url):
-        raise WebhookUrlNotUsable("it has characters that must be written as %XX, or a name that must be written in punycode")
+        raise WebhookUrlNotUsable("it has characters that belong written as %XX, or, in the host, in punycode")
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -12,7 +12,6 @@ import structlog
 
 from mooring.clock import Clock
 from mooring.db.pool import Database
-
 from mooring.notify import signing
 from mooring.notify.posting import Answered, Posting
 from mooring.notify.signing import WebhookKey
@@ -23,7 +22,7 @@ log = structlog.get_logger()
 # Pauses before the second try and those after it: 27 hours and a half in all.
 SCHEDULE = tuple(timedelta(minutes=minutes) for minutes in (5 / 60, 5, 30, 120, 300, 600, 600))
 LONGEST_PAUSE = SCHEDULE[-1]
-AT_ONCE = 4  # to one endpoint, from one process: one that hangs takes no seats of others
+AT_ONCE = 4
 TURN = timedelta(seconds=1)
 GONE = 410
 
@@ -56,6 +55,7 @@ class Delivering:
     clock: Clock
     metrics: Metrics
     send: Send
+    most: int | None = AT_ONCE  # to one endpoint, from one process: one that hangs takes no seats of others
     busy: Counter[int] = field(default_factory=Counter)
 
     async def deliver(self, job: Mapping[str, Any], _: int) -> timedelta | None:
@@ -66,7 +66,7 @@ class Delivering:
         if due.disabled_why is not None:
             await self._settle(due, "dead", Answered(None, f"The webhook is disabled: {due.disabled_why}"))
             return None
-        if self.busy[due.webhook_id] >= AT_ONCE:
+        if self.most is not None and self.busy[due.webhook_id] >= self.most:
             return TURN
         self.busy[due.webhook_id] += 1
         try:

@@ -1,4 +1,4 @@
-"""One POST to somebody else's server: bounded in time and bytes, to no address that is not permitted, along no redirect."""
+"""One POST to somebody else's server: bounded in time and bytes, to permitted addresses only, along no redirect."""
 
 import asyncio
 import ssl
@@ -14,6 +14,7 @@ from mooring import __version__
 from mooring.errors import WebhookUrlNotUsable
 from mooring.notify.addresses import Guarded, Resolve, Rules, parts_of, resolve
 
+_FAILED = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError)
 SECONDS = 15.0  # for all of it: name, connection, answer
 
 
@@ -49,14 +50,14 @@ class Posting:
             return Answered(None, refused.message)
         except TimeoutError:
             return Answered(None, f"No answer within {self.seconds:g} seconds.")
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError) as failure:
+        except _FAILED as failure:
             return Answered(None, f"{type(failure).__name__}: {failure}"[:300])
 
     async def _post(self, url: str, headers: Mapping[str, str], body: str) -> Answered:
         """A connection of its own: one that is kept would outlive the judgement of its address. Of the answer only the
         head is read, so that nobody can fill us."""
-        host, _, is_tls = parts_of(url)
-        said = {"Content-Type": "application/json", "User-Agent": f"Mooring/{__version__}", **headers}
+        _, _, is_tls = parts_of(url)
+        said = [("Content-Type", "application/json"), ("User-Agent", f"Mooring/{__version__}"), *headers.items()]
         guarded = Guarded(self.rules, is_tls, self.resolve, httpcore.AnyIOBackend())
         async with (
             httpcore.AsyncConnectionPool(ssl_context=self.tls, network_backend=guarded, max_connections=1) as pool,

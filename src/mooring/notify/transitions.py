@@ -89,17 +89,18 @@ class Reader:
     async def news(self, tx: Executor) -> AsyncIterator[list[Told]]:
         """What was not told yet, page by page, each with the place of a reader who knows it. Read to the end, the
         reader itself is there."""
-        ids: list[int] = []
-        place, horizon, is_last = self.place, None, False
+        began, horizon, ids, is_last = self.place, None, [], False
+        after = began
         while not is_last:
-            page = await self._page(tx, place)
-            is_last = sum(row[0] > place.event_id for row in page) < PAGE
+            page = await self._page(tx, after)
+            is_last = sum(row[0] > after.event_id for row in page) < PAGE
             horizon = horizon or (page[0][-1] if page else None)
             ids += [row[0] for row in page]
-            place = Place(max([place.event_id, *ids[-1:]]))  # what was still under way is all on the first page
-            told = [Told(Place(row[0], self.place.horizon), _transition(row)) for row in page if row[0] not in self.seen]
+            after = Place(max([began.event_id, *ids[-1:]]))  # what was under way before is all on the first page
+            new = [row for row in page if row[0] not in self.seen]
+            told = [Told(Place(row[0], horizon) if row[0] > began.event_id else began, _transition(row)) for row in new]
             if is_last and horizon:
-                self.place = Place(place.event_id, horizon)
+                self.place = Place(after.event_id, horizon)
                 self.seen = set(sorted(ids)[-LATELY:])
                 told[-1:] = [last._replace(place=self.place) for last in told[-1:]]
             if told:

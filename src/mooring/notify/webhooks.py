@@ -10,6 +10,7 @@ from typing import Literal
 
 import structlog
 
+from mooring.accounts.callers import Caller
 from mooring.clock import Clock
 from mooring.db.pool import Database, Executor
 from mooring.errors import AdminsOnly, DeliveryNotDead, DeliveryNotFound, TooManyWebhooks, WebhookNotFound
@@ -73,14 +74,14 @@ class Webhooks:
     rules: Rules
     resolve: Resolve = addresses.resolve
 
-    async def check(self, url: str, scope: Scope, *, is_admin: bool) -> None:
+    async def check(self, url: str, scope: Scope, *, caller: Caller) -> None:
         """Before any transaction: a name is looked up."""
-        if scope == "all" and not is_admin:
+        if scope == "all" and not caller.is_admin:
             raise AdminsOnly
         await addresses.check(url, self.rules, self.resolve)
 
     async def create(
-        self, url: str, scope: Scope, events: Sequence[str], *, owner_id: int, tx: Executor | None = None
+        self, url: str, scope: Scope, events: Sequence[str], *, caller: Caller, tx: Executor | None = None
     ) -> NewWebhook:
         seed = secrets.token_urlsafe(32)
         rows = await (tx or self.db).fetch(
@@ -88,52 +89,57 @@ class Webhooks:
                 SELECT id, $2, $3, $4, $5, $6, $7 FROM users
                 WHERE id = $1 AND (SELECT count(*) FROM webhooks WHERE owner_id = $1) < $8
                 RETURNING {_WEBHOOK}""",
-            owner_id, scope, url, events, seed, hash_of(self.key.secret(seed)), self.clock(), MOST,
+            caller.user_id, scope, url, events, seed, hash_of(self.key.secret(seed)), self.clock(), MOST,
         )  # fmt: skip
         if not rows:
             raise TooManyWebhooks(MOST)
         made = Webhook(*rows[0])
-        log.info("webhook_created", webhook_id=made.id, user_id=owner_id, scope=scope)
+        log.info("webhook_created", webhook_id=made.id, user_id=caller.user_id, scope=scope)
         return NewWebhook(made, seed)
 
-    async def page(self, owner_id: int, *, is_admin: bool, before: int | None, limit: int) -> list[Webhook]:
+    async def page(self, caller: Caller, *, before: int | None, limit: int) -> list[Webhook]:
         """Newest first."""
         rows = await self.db.fetch(
             f"""SELECT {_WEBHOOK} FROM webhooks w WHERE {_MINE} AND ($3::bigint IS NULL OR w.id < $3)
                 ORDER BY w.id DESC LIMIT $4""",
-            owner_id, is_admin, before, limit,
+            caller.user_id, caller.is_admin, before, limit,
         )  # fmt: skip
         return [Webhook(*row) for row in rows]
 
-    async def get(self, webhook_id: int, *, owner_id: int, is_admin: bool) -> Webhook:
+    async def get(self, webhook_id: int, *, caller: Caller) -> Webhook:
         rows = await self.db.fetch(
-            f"SELECT {_WEBHOOK} FROM webhooks w WHERE {_MINE} AND w.id = $3", owner_id, is_admin, webhook_id
-        )
+            f"SELECT {_WEBHOOK} FROM webhooks w WHERE {_MINE} AND w.id = $3",
+            caller.user_id,
+            caller.is_admin,
+            webhook_id,
+        )  # fmt: skip
         if not rows:
             raise WebhookNotFound(webhook_id)
         return Webhook(*rows[0])
 
-    async def delete(self, webhook_id: int, *, owner_id: int, is_admin: bool) -> None:
+    async def delete(self, webhook_id: int, *, caller: Caller) -> None:
         """And all that was to be sent to it."""
         rows = await self.db.fetch(
-            f"DELETE FROM webhooks w WHERE {_MINE} AND w.id = $3 RETURNING id", owner_id, is_admin, webhook_id
-        )
+            f"DELETE FROM webhooks w WHERE {_MINE} AND w.id = $3 RETURNING id",
+            caller.user_id,
+            caller.is_admin,
+            webhook_id,
+        )  # fmt: skip
         if not rows:
             raise WebhookNotFound(webhook_id)
-        log.info("webhook_deleted", webhook_id=webhook_id, user_id=owner_id)
+        log.info("webhook_deleted", webhook_id=webhook_id, user_id=caller.user_id)
 
     async def deliveries(
         self,
         webhook_id: int,
         *,
-        owner_id: int,
-        is_admin: bool,
+        caller: Caller,
         state: DeliveryState | None,
         before: int | None,
         limit: int,
     ) -> list[Delivery]:
         """Newest first."""
-        await self.get(webhook_id, owner_id=owner_id, is_admin=is_admin)
+        await self.get(webhook_id, caller=caller)
         rows = await self.db.fetch(
             f"""SELECT {_DELIVERY} FROM webhook_deliveries d
                 WHERE d.webhook_id = $1 AND ($2::text IS NULL OR d.state = $2) AND ($3::bigint IS NULL OR d.id < $3)
@@ -142,9 +148,9 @@ class Webhooks:
         )  # fmt: skip
         return [Delivery(*row) for row in rows]
 
-    async def replay(self, webhook_id: int, delivery_id: int, *, owner_id: int, is_admin: bool) -> Delivery:
+    async def replay(self, webhook_id: int, delivery_id: int, *, caller: Caller) -> Delivery:
         """A dead one is tried again, from the beginning of its schedule. It keeps its message's id."""
-        webhook = await self.get(webhook_id, owner_id=owner_id, is_admin=is_admin)
+        webhook = await self.get(webhook_id, caller=caller)
         async with self.db.transaction() as tx:
             rows = await tx.fetch(
                 f"""UPDATE webhook_deliveries d SET state = 'pending', attempts = 0

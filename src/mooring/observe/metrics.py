@@ -45,6 +45,7 @@ class Metrics:
         self._count_others(self.registry)
         self._count_share_links(self.registry)
         self._count_processing(self.registry)
+        self._count_telling(self.registry)
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
         self.ready = Gauge(
@@ -186,6 +187,15 @@ class Metrics:
         )
         self.processing_active = Gauge(
             "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
+        )
+
+    def _count_telling(self, registry: CollectorRegistry) -> None:
+        self.live_streams = Gauge("photo_api_live_streams", "Live streams that are open", registry=registry)
+        self.webhook_deliveries = Counter(
+            "photo_api_webhook_deliveries_total",
+            "Tries to deliver a webhook",
+            ["result"],
+            registry=registry,
         )
 
     def introduce(self, *, version: str, environment: str) -> None:

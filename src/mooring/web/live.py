@@ -1,7 +1,7 @@
-"""Live status over HTTP: server-sent events, a WebSocket with the same events, and tickets for who can't send headers."""
+"""Live status over HTTP: server-sent events, a WebSocket with the same events, and tickets for browsers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from time import perf_counter
@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from mooring.accounts.callers import Caller
 from mooring.errors import OriginNotAllowed
 from mooring.notify.live import Stream
 from mooring.notify.transitions import Place, Told
@@ -34,7 +33,7 @@ HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would keep events until it has a pageful
 ]
-ANSWERS = {
+ANSWERS: Mapping[int | str, dict[str, Any]] = {
     "200": {
         "description": "Events, until the client leaves, its token expires or the server stops",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
@@ -72,7 +71,7 @@ async def make_stream_ticket(request: Request, caller: SignedIn) -> TicketOut:
     """For a browser, whose EventSource and WebSocket can't send headers: it opens live streams, as `?ticket=`, and
     nothing else, as long as the access token lasts."""
     house = request.app.state.house
-    made = house.tickets.issue(caller, house.clock())
+    made = house.telling.tickets.issue(caller, house.clock())
     return TicketOut(ticket=made.text, expires_at=made.expires_at)
 
 
@@ -94,10 +93,10 @@ async def stream_uploads_by_websocket(websocket: WebSocket) -> None:
 
 async def _open(connection: HTTPConnection, asked: StreamAsked) -> Stream:
     house = connection.app.state.house
-    caller = house.tickets.read(asked.ticket, house.clock()) if asked.ticket else await caller_of(connection)
+    caller = house.telling.tickets.read(asked.ticket, house.clock()) if asked.ticket else await caller_of(connection)
     given = header(connection.scope, b"last-event-id")
     since = given.decode("latin-1") if given else asked.last_event_id
-    stream: Stream = await house.live.open(
+    stream: Stream = await house.telling.live.open(
         caller.user_id, since=Place.read(since) if since else None, expires_at=caller.expires_at
     )
     return stream
@@ -165,9 +164,10 @@ async def _wait_until_hung_up(websocket: WebSocket, stream: Stream) -> None:
 def _check_origin(websocket: WebSocket, allowed: Sequence[str]) -> None:
     """A page of another site could make its visitor's browser open a socket, and CORS does not guard those."""
     origin = websocket.headers.get("origin")
-    if origin is None or "*" in allowed or origin in allowed or urlsplit(origin).netloc == websocket.headers.get("host"):
+    if origin is None or {"*", origin} & set(allowed):
         return
-    raise OriginNotAllowed
+    if urlsplit(origin).netloc != websocket.headers.get("host"):  # our own pages may
+        raise OriginNotAllowed
 
 
 def _event(told: Told) -> bytes:
