@@ -21,10 +21,9 @@ Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
 LONGEST_URL = 2000
 LOOKUP_SECONDS = 5.0
 # Public by their number, and yet not: what clouds and carriers answer at inside.
-_INSIDE = [
-    ip_network(one)
-    for one in ("168.63.129.16/32", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4")
-]
+_CLOUDS = ("168.63.129.16", "100.64.0.0/10", "192.0.0.0/24")
+_RESERVED = ("192.88.99.0/24", "198.18.0.0/15", "240.0.0.0/4", "fec0::/10")
+_INSIDE = [ip_network(one) for one in (*_CLOUDS, *_RESERVED)]
 _NAT64 = ip_network("64:ff9b::/96")
 
 

@@ -6,6 +6,7 @@ on. Nothing queues in memory but the page that is being sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -58,10 +59,15 @@ class Stream:
     def close(self) -> None:
         self.live.forget(self)
 
-    def patience(self) -> asyncio.Timeout:
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
         """What is sent within this block is given up a while after the end."""
-        self._patience = asyncio.timeout(None)
-        return self._patience
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as self._patience:
+                try:
+                    yield
+                finally:
+                    self._patience = None
 
     def hurry(self) -> None:
         if self._patience is not None:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 
@@ -20,7 +20,8 @@ from mooring.notify.signing import WebhookKey, hash_of
 
 log = structlog.get_logger()
 
-EVENTS = ("upload.arrived", "upload.completed", "upload.failed", "upload.rejected", "upload.incomplete")
+EventType = Literal["upload.arrived", "upload.completed", "upload.failed", "upload.rejected", "upload.incomplete"]
+EVENTS: tuple[EventType, ...] = get_args(EventType)
 MOST = 20  # of one user
 KEPT = timedelta(days=30)  # deliveries, done or dead
 
@@ -33,7 +34,7 @@ class Webhook:
     id: int
     url: str
     scope: Scope
-    events: Sequence[str]
+    events: Sequence[EventType]
     created_at: datetime
     disabled_at: datetime | None
     disabled_why: str | None
@@ -81,7 +82,7 @@ class Webhooks:
         await addresses.check(url, self.rules, self.resolve)
 
     async def create(
-        self, url: str, scope: Scope, events: Sequence[str], *, caller: Caller, tx: Executor | None = None
+        self, url: str, scope: Scope, events: Sequence[EventType], *, caller: Caller, tx: Executor | None = None
     ) -> NewWebhook:
         seed = secrets.token_urlsafe(32)
         rows = await (tx or self.db).fetch(
@@ -89,7 +90,8 @@ class Webhooks:
                 SELECT id, $2, $3, $4, $5, $6, $7 FROM users
                 WHERE id = $1 AND (SELECT count(*) FROM webhooks WHERE owner_id = $1) < $8
                 RETURNING {_WEBHOOK}""",
-            caller.user_id, scope, url, events, seed, hash_of(self.key.secret(seed)), self.clock(), MOST,
+            caller.user_id, scope, url, [one for one in EVENTS if one in events], seed,
+            hash_of(self.key.secret(seed)), self.clock(), MOST,
         )  # fmt: skip
         if not rows:
             raise TooManyWebhooks(MOST)

@@ -115,16 +115,15 @@ class EventStream(Response):
         scope["answered_at"] = perf_counter()  # how long it stays open is no time to answer
         leaving = asyncio.create_task(_wait_until_left(receive, self.stream))
         try:
-            with suppress(TimeoutError):
-                async with self.stream.patience():
-                    await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS]})
-                    if scope["method"] == "HEAD":
-                        self.stream.end("left")
-                    else:
-                        await say(b"retry: %d\nid: %s\n\n" % (COME_AGAIN_MS, str(self.stream.reader.place).encode()))
-                    async for page in self.stream.pages():
-                        await say(b"".join(map(_event, page)) or b": still here\n\n")
-                    await say(b'event: end\ndata: {"why": "%s"}\n\n' % (self.stream.why or "").encode())
+            async with self.stream.patience():
+                await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS]})
+                if scope["method"] == "HEAD":
+                    self.stream.end("left")
+                else:
+                    await say(b"retry: %d\nid: %s\n\n" % (COME_AGAIN_MS, str(self.stream.reader.place).encode()))
+                async for page in self.stream.pages():
+                    await say(b"".join(map(_event, page)) or b": still here\n\n")
+                await say(b'event: end\ndata: {"why": "%s"}\n\n' % (self.stream.why or "").encode())
             await say(b"", more=False)
         finally:
             leaving.cancel()
@@ -140,7 +139,7 @@ async def _wait_until_left(receive: Receive, stream: Stream) -> None:
 async def _converse(websocket: WebSocket, stream: Stream) -> None:
     leaving: asyncio.Task[None] | None = None
     try:
-        with suppress(TimeoutError, WebSocketDisconnect):  # it left while we spoke
+        with suppress(WebSocketDisconnect):  # it left while we spoke
             async with stream.patience():
                 await websocket.accept()
                 leaving = asyncio.create_task(_wait_until_hung_up(websocket, stream))

@@ -4,12 +4,12 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mooring.notify import signing
-from mooring.notify.webhooks import EVENTS, DeliveryState, Scope, Webhooks
+from mooring.notify.webhooks import EVENTS, DeliveryState, EventType, Scope, Webhooks
 from mooring.web.callers import SignedIn
 from mooring.web.once import IdempotencyKey, create_once
 from mooring.web.shapes import Asked, Cursor, Limit, PathId, reply
@@ -21,17 +21,10 @@ class NewWebhook(Asked):
     url: Annotated[str, StringConstraints(min_length=1, max_length=2000)] = Field(
         description="https://, to an address that anybody may reach"
     )
-    events: Annotated[list[str], Field(min_length=1, max_length=len(EVENTS))] = Field(
-        default=[*EVENTS], description=f"Some of {', '.join(EVENTS)}; left out: all"
+    events: Annotated[list[EventType], Field(min_length=1, max_length=len(EVENTS))] = Field(
+        default=[*EVENTS], description="Left out: all"
     )
     scope: Scope = Field("own", description="`all`: everybody's uploads; for administrators")
-
-    @field_validator("events")
-    @classmethod
-    def _are_known(cls, events: list[str]) -> list[str]:
-        if unknown := [one for one in events if one not in EVENTS]:
-            raise ValueError(f"there is no event {unknown[0][:40]!r}; there are {', '.join(EVENTS)}")
-        return sorted(set(events), key=EVENTS.index)
 
 
 class WebhookOut(BaseModel):
@@ -40,7 +33,7 @@ class WebhookOut(BaseModel):
     id: int
     url: str
     scope: Scope
-    events: list[str]
+    events: list[EventType]
     created_at: datetime
     disabled_at: datetime | None = Field(description="Nothing is sent to it any more")
     disabled_why: str | None
