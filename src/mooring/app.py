@@ -5,26 +5,27 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring import __version__, clock
 from mooring.clock import Clock
-from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
-from mooring.uploads.tracking import count_incomplete
 from mooring.web import (
     albums,
     auth,
+    batch,
     direct,
     errors,
+    events,
     images,
     live,
     operations,
     photos,
+    records,
     share,
+    songs,
     storage,
     uploads,
     webhooks,
@@ -35,10 +36,7 @@ from mooring.web.limits import LimitsDoor
 from mooring.web.proxies import Proxies
 from mooring.wiring import House, open_house
 
-log = structlog.get_logger()
-
-GAUGE_SECONDS = 60
-HOT = (photos.hot, images.hot, live.hot)
+HOT = (photos.hot, images.hot, live.hot, events.hot)
 
 
 class Application(FastAPI):
@@ -53,7 +51,7 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
-    metrics = Metrics()
+    metrics = Metrics(settings.metrics_top)
     metrics.introduce(version=__version__, environment=settings.environment)
 
     @asynccontextmanager
@@ -87,7 +85,8 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, live, uploads, webhooks, operations, storage):
+    routed = (auth, albums, photos, direct, share, records, songs, live, uploads, webhooks, batch, operations, storage)
+    for module in routed:
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -107,7 +106,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range"],
+        expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range", "Link", "X-Next-Cursor"],
         max_age=3600,
     )
     proxies = Proxies(networks_of(settings.trusted_proxies)) if settings.trusted_proxies else None
@@ -119,20 +118,16 @@ def _is_file(path: str) -> bool:
 
 
 def _background(house: House) -> list[Any]:
-    sweeping = [house.sweep.for_ever()] if house.settings.sweep else []
-    working = [house.worker.run(), house.telling.deliverer.run()] if house.settings.worker else []
-    return [_gauges(house), house.telling.listening.for_ever(), *sweeping, *working]
-
-
-async def _gauges(house: House) -> None:
-    while True:
-        try:
-            house.metrics.incomplete.set(await count_incomplete(house.db, now=house.clock()))
-        except MooringError as failure:
-            log.warning("gauges_not_read", why=str(failure))
-        except Exception:
-            log.exception("gauges_not_read")
-        await asyncio.sleep(GAUGE_SECONDS)
+    settings = house.settings
+    sweeping = [house.sweep.for_ever()] if settings.sweep and "sweep" in settings.triggers else []
+    listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
+    return [
+        house.gauges.for_ever(),
+        house.listening.run(),
+        *sweeping,
+        *listening,
+        *([house.worker.run(), house.telling.deliverer.run()] if settings.worker else []),
+    ]
 
 
 def _document_hot_routes(app: FastAPI) -> None:

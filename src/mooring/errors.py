@@ -86,6 +86,20 @@ class UploadNotFound(MooringError):
         super().__init__(f"Upload not found: {upload_id}.")
 
 
+class RecordNotFound(MooringError):
+    def __init__(self, record_id: int) -> None:
+        super().__init__(f"Record not found: {record_id}")  # guide 003's own words, here and below
+
+
+class RecordPermissionDenied(MooringError):
+    def __init__(self, what: str, user_id: int) -> None:
+        super().__init__(f"Permission denied for {what}, user: {user_id}")
+
+
+class RecordOperationFailed(MooringError):
+    """Of this upload no record can be made."""
+
+
 class QuotaExceeded(MooringError):
     def __init__(self) -> None:
         super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")
@@ -198,6 +212,31 @@ class FileLost(MooringError):
 class NotFailed(MooringError):
     def __init__(self, upload_id: int, state: str) -> None:
         super().__init__(f"Upload {upload_id} is {state}: only one that FAILED can be tried again.")
+
+
+class TriggerOff(MooringError):
+    def __init__(self, trigger: str) -> None:
+        super().__init__(f"Arrivals by '{trigger}' are switched off here. {_INSTEAD.get(trigger, '')}".rstrip())
+
+
+_INSTEAD = {
+    "client": "The upload is noticed without your call: ask for its state, or wait to hear of it.",
+    "event": "MOORING_TRIGGERS must name it and MOORING_EVENTS_SECRET must be set.",
+    "function": "MOORING_TRIGGERS must name it.",
+}
+
+
+class NotTheSender(MooringError):
+    def __init__(self) -> None:
+        super().__init__(
+            "Storage events come with the secret of MOORING_EVENTS_SECRET: in the header "
+            "'Authorization: Bearer <secret>', or as the password of Basic."
+        )
+
+
+class EventsNotReadable(MooringError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This is no storage event: {why}.")
 
 
 # ── live, and to the outside ─────────────────────────────────────────────────────────────────────

@@ -7,12 +7,11 @@ from prometheus_client import Gauge
 
 from mooring.accounts.tickets import Tickets
 from mooring.clock import Clock
-from mooring.db.listening import Listening
 from mooring.db.pool import Database
 from mooring.jobs.worker import Handler, Worker
 from mooring.notify.addresses import Rules
 from mooring.notify.delivering import ByHttp, Delivering
-from mooring.notify.live import CHANNEL, Live
+from mooring.notify.live import Live
 from mooring.notify.posting import Posting
 from mooring.notify.signing import WebhookKey
 from mooring.notify.webhooks import Webhooks
@@ -24,7 +23,6 @@ from mooring.settings import Settings, networks_of
 class Telling:
     live: Live
     tickets: Tickets
-    listening: Listening
     webhooks: Webhooks
     deliverer: Worker
 
@@ -44,7 +42,6 @@ async def open_telling(
     return Telling(
         live=live,
         tickets=Tickets.derived_from(secret),
-        listening=Listening(url, CHANNEL, live.heard, live.began),
         webhooks=Webhooks(db, clock, key, rules),
         deliverer=Worker(url, handlers, settings.webhook_concurrency, under_way),
     )

@@ -3,11 +3,9 @@
 import asyncio
 import hashlib
 import hmac
-import os
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
+from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -33,28 +32,33 @@ from mooring.jobs import queue
 from mooring.jobs.worker import Worker
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
+from mooring.library.growth import Gauges
 from mooring.library.images import Images
 from mooring.library.photos import Photos
+from mooring.library.recordings import CHANNEL, Recordings
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
+from mooring.library.songs import Songs
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
+from mooring.secret import secret_of
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
+from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo
+from mooring.uploads.kinds import photo, recording
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
-
-SHORTEST_SECRET = 32
 
 
 @dataclass
@@ -70,17 +74,25 @@ class House:
     accounts: Accounts
     idempotency: Idempotency
     uploads: Uploads
+    storage_events: StorageEvents
+    doorbell: Doorbell
     albums: Albums
     photos: Photos
     direct_photos: DirectPhotos
     images: Images
     share_links: ShareLinks
     shared: Shared
+    songs: Songs
+    recordings: Recordings
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
+    batch: Batch
     worker: Worker
     telling: Telling
+    listening: Listening
+    gauges: Gauges
+    disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
 
     def open_doors(self) -> None:
@@ -94,11 +106,6 @@ class House:
     async def stop_work(self) -> None:
         seconds = self.settings.stop_seconds
         await asyncio.gather(self.worker.stop(seconds), self.telling.deliverer.stop(seconds))
-
-    @property
-    def disk(self) -> DiskStorage | None:
-        """The storage, where this process serves its URLs itself."""
-        return self.storage if isinstance(self.storage, DiskStorage) else None
 
     async def status(self) -> str:
         if self.doors != "ok":
@@ -115,7 +122,7 @@ async def open_house(
     settings: Settings, *, clock: Clock = real.now, metrics: Metrics | None = None
 ) -> AsyncIterator[House]:
     """Everything running; closed again at the end of the block."""
-    metrics = metrics or Metrics()
+    metrics = metrics or Metrics(settings.metrics_top)
     async with AsyncExitStack() as closing:
         url = await open_database_server(settings, closing)
         await migrate(url)
@@ -123,15 +130,17 @@ async def open_house(
         db = await open_database(url, most=most, on_error=metrics.db_errors.inc)
         closing.push_async_callback(db.close)
         secret = secret_of(settings)
-        storage = storage_of(settings, secret, clock)
+        doorbell = Doorbell()
+        storage = storage_of(settings, secret, clock, doorbell)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
         telling = await open_telling(settings, clock, metrics, db, secret, url, closing)
-        house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox, telling)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox, telling)
         closing.callback(house.accounts.close)
+        closing.push_async_callback(house.batch.close)
         yield house
 
 
@@ -160,6 +169,7 @@ def _house(
     metrics: Metrics,
     db: Database,
     storage: Storage,
+    doorbell: Doorbell,
     secret: str,
     http: httpx.AsyncClient,
     url: str,
@@ -167,13 +177,16 @@ def _house(
     telling: Telling,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
-    accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
+    life = timedelta(seconds=settings.refresh_token_seconds)
+    accounts = Accounts(db, tokens, life, clock, growth=metrics.growth)
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
-    uploads = Uploads(db, storage, clock, _terms(settings))
-    delivery = _delivery(settings, uploads, metrics)
+    disk = storage if isinstance(storage, DiskStorage) else None
+    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
+    notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
         uploads,
@@ -192,30 +205,45 @@ def _house(
         settings=settings,
         clock=clock,
         db=db,
-        storage=storage,
+        storage=uploads.storage,
         metrics=metrics,
         callers=Callers(db, tokens, clock, issuer),
         accounts=accounts,
         idempotency=idempotency,
         uploads=uploads,
-        albums=Albums(db, clock),
+        storage_events=StorageEvents(uploads, metrics),
+        doorbell=doorbell,
+        albums=Albums(db, clock, metrics.growth),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
-        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        songs=Songs(db, clock),
+        recordings=Recordings(
+            uploads,
+            recording(settings.recording_max_bytes),
+            metrics,
+            notices,
+            timedelta(milliseconds=settings.immediate_processing_ms),
+            delivery.cdn_url,
+        ),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
+        batch=Batch(db, sweep),
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
+        listening=Listening(url, [notices, telling.live]),
+        gauges=Gauges(db, clock, metrics.growth),
+        disk=disk,
     )
 
 
-def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Delivery:
+def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
     key = _shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
-    files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
+    files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 
@@ -228,51 +256,17 @@ def _terms(settings: Settings) -> Terms:
             Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
+        triggers=frozenset(settings.triggers),
     )
 
 
-def secret_of(settings: Settings) -> str:
-    """Never defaulted: given and long enough, or, in the embedded default, made once and kept to ourselves."""
-    if settings.secret is not None:
-        secret = settings.secret.get_secret_value()
-        if len(secret) < SHORTEST_SECRET or len(set(secret)) < SHORTEST_SECRET // 4:
-            raise SetupProblem(
-                f"MOORING_SECRET is too weak: give it at least {SHORTEST_SECRET} random characters. "
-                "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-            )
-        return secret
-    if not settings.is_embedded:
-        raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
-            "the same. "
-            "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-        )
-    return _kept_secret(settings.data / "secret")
-
-
-def _kept_secret(file: Path) -> str:
-    """Made under another name first, so that a second process finds it whole or not at all."""
-    if not file.exists():
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(48))
-            new.flush()
-            os.fsync(new.fileno())
-        with suppress(FileExistsError):
-            os.link(made, file)
-        made.unlink()
-    kept = file.read_text()
-    if len(kept) < SHORTEST_SECRET:
-        raise SetupProblem(f"The secret in {file} is damaged. Remove the file: everybody signs in again, old URLs end.")
-    return kept
-
-
-def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:
+def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
     kind, _, rest = settings.storage.partition(":")
     if kind == "disk" and (rest or not settings.s3_bucket):
         folder = Path(rest) if rest else settings.data / "storage"
         derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        return DiskStorage(folder, derived, public_url_of(settings), clock)
+        store = DiskStorage(folder, derived, public_url_of(settings), clock)
+        return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
         return S3Storage(_bucket(settings))
     raise SetupProblem(

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from conftest import HeldClock
-from mooring.db.listening import Listening
+from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database
 from mooring.errors import NotAcceptable, TooManyStreams
 from mooring.notify.live import CHANNEL, Live, Stream
@@ -22,15 +22,10 @@ FOREVER = 3600.0
 
 @asynccontextmanager
 async def listening(live: Live, url: str) -> AsyncIterator[None]:
-    began = asyncio.Event()
-
-    def begin() -> None:
-        live.began()
-        began.set()
-
-    task = asyncio.create_task(Listening(url, CHANNEL, live.heard, begin).for_ever())
+    notices = Notices("others")
+    task = asyncio.create_task(Listening(url, [live, notices]).run())
     try:
-        await asyncio.wait_for(began.wait(), 10)
+        await asyncio.wait_for(notices.is_heard.wait(), 10)
         yield
     finally:
         task.cancel()
@@ -198,7 +193,7 @@ async def test_a_listening_connection_that_is_killed_loses_nothing(world: World,
         async with world.db.transaction() as tx:
             await tx.execute(
                 """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name = 'mooring listening' AND datname = current_database()"""
+                   WHERE application_name = 'mooring notices' AND datname = current_database()"""
             )
             missed = await tx.fetchval(
                 """INSERT INTO upload_events (upload_id, user_id, what, trigger, at)

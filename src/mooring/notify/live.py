@@ -109,6 +109,7 @@ class Live:
     clock: Clock
     most: int  # streams of one user, in this process
     heartbeat: float = HEARTBEAT_SECONDS
+    channel: str = CHANNEL
     is_closing: bool = False
     paced: Paced = field(init=False)
     streams: dict[int, set[Stream]] = field(default_factory=dict)
@@ -145,7 +146,7 @@ class Live:
 
     # ── what the listening connection says ──
 
-    def heard(self, user_id: str) -> None:
+    def heard(self, user_id: str, /) -> None:
         for stream in self.streams.get(int(user_id or 0), ()):
             stream.wake()
 
@@ -153,6 +154,9 @@ class Live:
         """Something may have been told while nobody listened."""
         for stream in self._all():
             stream.wake()
+
+    def ended(self) -> None:
+        """Nothing to do: `began` makes up for it."""
 
     # ── the end ──
 

@@ -1,6 +1,6 @@
 """The SQL on uploads, but for the one statement that writes their state (`lifecycle.ADVANCE`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -126,12 +126,20 @@ async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
 
 
 async def find_by_key(tx: Executor, object_key: str) -> Upload | None:
+    return (await find_by_keys(tx, [object_key])).get(object_key)
+
+
+async def find_by_keys(tx: Executor, object_keys: Iterable[str]) -> dict[str, Upload]:
+    """Names come from outside and may be anything: what can be none of ours is not asked for."""
+    ours = {key: uuid for key in object_keys if (uuid := uuid_in(key)) and key.isprintable()}
+    if not ours:
+        return {}
     rows = await tx.fetch(
-        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.object_key = $2",
-        uuid_in(object_key),
-        object_key,
+        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = ANY ($1::uuid[]) AND u.object_key = ANY ($2::text[])",
+        list(ours.values()),
+        list(ours),
     )
-    return upload_of(rows[0]) if rows else None
+    return {upload.object_key: upload for upload in map(upload_of, rows)}
 
 
 def uuid_in(object_key: str) -> UUID | None:

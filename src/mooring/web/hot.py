@@ -25,14 +25,15 @@ _PARAMETER = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True, slots=True)
 class HotRoute:
-    """GET: `asked` are its query and the numbers in its path, and it answers with whatever it likes. POST: `asked` is
-    its body, and the answer is JSON."""
+    """GET: `asked` are its query and the numbers in its path, and without an `answer` it answers with an image. POST:
+    `asked` is its body, and the answer is JSON."""
 
     method: Method
     path: str
     endpoint: Endpoint
     asked: type[BaseModel]
     answer: type[BaseModel] | None = None
+    by: Literal["person", "storage"] = "person"
     answers: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)  # of a GET, for the OpenAPI
 
     @property
@@ -54,20 +55,32 @@ class HotRoutes:
     tag: str
     routes: list[HotRoute] = field(default_factory=list)
 
-    def post(self, path: str, *, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+    def post(
+        self,
+        path: str,
+        *,
+        body: type[BaseModel],
+        answer: type[BaseModel],
+        by: Literal["person", "storage"] = "person",
+    ) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("POST", path, endpoint, body, answer))
+            self.routes.append(HotRoute("POST", path, endpoint, body, answer, by))
             return endpoint
 
         return add
 
     def get(
-        self, path: str, *, query: type[BaseModel], answers: Mapping[int | str, dict[str, Any]] | None = None
+        self,
+        path: str,
+        *,
+        query: type[BaseModel],
+        answer: type[BaseModel] | None = None,
+        answers: Mapping[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
         """HEAD too."""
 
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("GET", path, endpoint, query, answers=answers or IMAGE_ANSWERS))
+            self.routes.append(HotRoute("GET", path, endpoint, query, answer, answers=answers or IMAGE_ANSWERS))
             return endpoint
 
         return add
@@ -80,6 +93,8 @@ class HotRoutes:
         _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
         schemas.update(defined.get("$defs", {}))
         for one in self.routes:
+            if one.by == "storage":
+                openapi["components"].setdefault("securitySchemes", {})["EventsSecret"] = EVENTS_SECRET
             openapi["paths"].setdefault(one.path, {})[one.method.lower()] = self._operation(one)
 
     def _operation(self, one: HotRoute) -> dict[str, Any]:
@@ -88,8 +103,8 @@ class HotRoutes:
             "summary": one.name.replace("_", " ").capitalize(),
             "description": one.endpoint.__doc__ or "",
             "operationId": one.name,
-            "security": [{"OAuth2PasswordBearer": []}],
-            **(_posting(one.asked, one.answer) if one.answer else _getting(one)),
+            "security": [{"OAuth2PasswordBearer": []}] if one.by == "person" else [{"EventsSecret": []}],
+            **(_posting(one) if one.method == "POST" else _getting(one)),
         }
 
 
@@ -142,14 +157,11 @@ class HotDoor:
         return route
 
 
-def _posting(body: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
+def _posting(one: HotRoute) -> dict[str, Any]:
     return {
-        "parameters": [IDEMPOTENCY_KEY],
-        "requestBody": {"required": True, "content": _content(body)},
-        "responses": {
-            "200": {"description": "Successful Response", "content": _content(answer)},
-            "default": WENT_WRONG,
-        },
+        "parameters": [IDEMPOTENCY_KEY] if one.by == "person" else [],
+        "requestBody": {"required": True, "content": _content(one.asked)},
+        "responses": _answers(one),
     }
 
 
@@ -165,7 +177,13 @@ def _getting(one: HotRoute) -> dict[str, Any]:
         }
         for name, about in schema["properties"].items()
     ]
-    return {"parameters": parameters, "responses": {**one.answers, "default": WENT_WRONG}}
+    return {"parameters": parameters, "responses": _answers(one)}
+
+
+def _answers(one: HotRoute) -> dict[int | str, dict[str, Any]]:
+    if one.answer is None:
+        return {**one.answers, "default": WENT_WRONG}
+    return {"200": {"description": "Successful Response", "content": _content(one.answer)}, "default": WENT_WRONG}
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
@@ -181,6 +199,7 @@ IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
     "416": {"description": "There are no such bytes"},
 }
 WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
+EVENTS_SECRET = {"type": "http", "scheme": "bearer", "description": "MOORING_EVENTS_SECRET"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",

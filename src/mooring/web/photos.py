@@ -17,7 +17,7 @@ from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import BIGGEST, Asked, Cursor, Id, Limit, Moment, PathId, Text, read
+from mooring.web.shapes import BIGGEST, Asked, Id, Limit, Moment, PathId, Text, read, read_form, reply
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -117,6 +117,11 @@ class PhotoChanges(Asked):
     description: PhotoDescription | None = None
 
 
+class AskedPage(BaseModel):
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    cursor: Id | None = None
+
+
 class PhotoPage(BaseModel):
     photos: list[PhotoOut]
     next_cursor: int | None
@@ -201,13 +206,15 @@ async def confirm_photos(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-@router.get("")
-async def list_photos(request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None) -> PhotoPage:
+@hot.get("/photos", query=AskedPage, answer=PhotoPage)
+async def list_photos(request: Request) -> Response:
     """The caller's photos that arrived, newest first."""
+    caller = await signed_in(request)
+    asked = read_form(dict(request.query_params), AskedPage)
     photos = request.app.state.house.photos
-    page = await photos.page(user_id=caller.user_id, before=cursor, limit=limit)
-    listed = [shown(photo, photos) for photo in page]
-    return PhotoPage(photos=listed, next_cursor=listed[-1].id if len(listed) == limit else None)
+    page = await photos.page(user_id=caller.user_id, before=asked.cursor, limit=asked.limit)
+    next_cursor = page[-1].upload.id if len(page) == asked.limit else None
+    return reply(PhotoPage.model_construct(photos=[shown(one, photos) for one in page], next_cursor=next_cursor))
 
 
 @router.get("/upload-tracking")
