@@ -33,10 +33,12 @@ HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would keep events until it has a pageful
 ]
+# As clients take a stream apart. `data` is the JSON of a transition, or, of the event `end`, why it ends.
+EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 ANSWERS: Mapping[int | str, dict[str, Any]] = {
     "200": {
         "description": "Events, until the client leaves, its token expires or the server stops",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": EVENT}},
     }
 }
 
