@@ -28,6 +28,7 @@ from mooring.web import (
     songs,
     storage,
     uploads,
+    videos,
     webhooks,
 )
 from mooring.web.edge import Cors, Edge
@@ -85,7 +86,10 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    routed = (auth, albums, photos, direct, share, records, songs, live, uploads, webhooks, batch, operations, storage)
+    routed = (
+        *(auth, albums, photos, direct, share, records, songs, videos),
+        *(live, uploads, webhooks, batch, operations, storage),
+    )
     for module in routed:
         app.include_router(module.router)
     errors.install(app)

@@ -40,6 +40,7 @@ from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
+from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
@@ -52,7 +53,8 @@ from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo, recording
+from mooring.uploads.kinds import photo, recording, video
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
@@ -84,6 +86,7 @@ class House:
     shared: Shared
     songs: Songs
     recordings: Recordings
+    videos: Videos
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
@@ -228,6 +231,7 @@ def _house(
             timedelta(milliseconds=settings.immediate_processing_ms),
             delivery.cdn_url,
         ),
+        videos=Videos(uploads, video(settings.video_max_bytes), metrics, delivery.cdn_url),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
@@ -257,6 +261,7 @@ def _terms(settings: Settings) -> Terms:
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
         triggers=frozenset(settings.triggers),
+        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
     )
 
 

@@ -99,6 +99,9 @@ class Notices:
             if not self._expected[what]:
                 del self._expected[what]
 
+    def is_expected(self, what: str) -> bool:
+        return what in self._expected
+
     def heard(self, what: str, /) -> None:
         for told in self._expected.get(what, ()):
             told.set()
