@@ -104,6 +104,18 @@ class Settings(BaseSettings):
     photo_max_bytes: Seconds = Field(100 * 2**20, description="Largest photo")
     recording_max_bytes: Seconds = Field(500 * 2**20, description="Largest recording")
     video_max_bytes: Seconds = Field(100 * 2**30, description="Largest video")
+    multipart_above_bytes: int = Field(
+        64 * 2**20, ge=0, le=5 * 2**30, description="Videos larger than this come in parts"
+    )
+    multipart_part_bytes: int = Field(
+        8 * 2**20,
+        ge=5 * 2**20,
+        le=5 * 2**30,
+        description="Usual size of a part; larger where there would be too many",
+    )
+    multipart_max_parts: int = Field(
+        1_000, ge=1, le=10_000, description="Most parts of one upload; Swift as it is installed takes 1 000, S3 10 000"
+    )
     quota_free_bytes: Seconds = Field(10 * 2**30, description="Storage of the plan `free`")
     quota_premium_bytes: Seconds = Field(2**40, description="Storage of the plan `premium`")
     quota_free_in_flight: Seconds = Field(
@@ -179,7 +191,7 @@ class Settings(BaseSettings):
     job_pause_seconds: float = Field(
         10, gt=0, le=300, description="Pause before the second attempt; it doubles with each, up to 5 minutes"
     )
-    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; twice that by the clock")
+    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; four times that by the clock")
     job_memory_bytes: int = Field(2**30, ge=2**28, description="Memory (address space) that work on a file may take")
     immediate_processing_ms: int = Field(
         400,

@@ -40,6 +40,7 @@ from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
+from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
@@ -51,7 +52,8 @@ from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo, recording
+from mooring.uploads.kinds import photo, recording, video
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
@@ -83,6 +85,7 @@ class House:
     shared: Shared
     songs: Songs
     recordings: Recordings
+    videos: Videos
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
@@ -134,6 +137,24 @@ async def open_house(
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
+
+
+@asynccontextmanager
+async def open_storage_events(settings: Settings, *, connections: int) -> AsyncIterator[StorageEvents]:
+    """Only what arrivals need, and no connection before the first of them. For functions, of which there may be a
+    thousand: they neither migrate the database nor prepare the storage."""
+    if settings.is_embedded:
+        raise SetupProblem("MOORING_DATABASE_URL is missing: a function has no database of its own.")
+    storage = storage_of(settings, "", real.now)
+    if isinstance(storage, DiskStorage):
+        raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
+    metrics = Metrics()
+    db = await open_database(settings.database_url or "", most=connections, least=0)
+    uploads = Uploads(db, storage, real.now, _terms(settings), metrics.arrived)
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(db.close)
+        closing.push_async_callback(storage.close)
+        yield StorageEvents(uploads, metrics)
 
 
 async def _make_ready(storage: Storage, settings: Settings) -> None:
@@ -217,6 +238,7 @@ def _house(
             timedelta(milliseconds=settings.immediate_processing_ms),
             delivery.cdn_url,
         ),
+        videos=Videos(uploads, video(settings.video_max_bytes), metrics, delivery.cdn_url),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
@@ -244,6 +266,7 @@ def _terms(settings: Settings) -> Terms:
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
         triggers=frozenset(settings.triggers),
+        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
     )
 
 
