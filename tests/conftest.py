@@ -13,6 +13,8 @@ pytest_plugins = [
     "servers.ceph",
     "servers.redis",
     "servers.browser",
+    "servers.prometheus",
+    "servers.brokers",
     "servers.receiver",
 ]
 
