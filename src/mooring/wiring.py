@@ -158,7 +158,7 @@ async def open_storage_events(settings: Settings, *, connections: int) -> AsyncI
         raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
     metrics = Metrics()
     db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, _terms(settings), metrics.arrived)
+    uploads = Uploads(db, storage, real.now, _terms(settings), metrics)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(db.close)
         closing.push_async_callback(storage.close)
