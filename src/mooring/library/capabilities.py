@@ -1,0 +1,53 @@
+"""What lets a client upload that can send no headers of its own: a text in its address, for one user, kind and target."""
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from mooring.errors import CapabilityNotValid
+
+LONGEST_LIFE_SECONDS = 86_400
+CAPABILITY_PATTERN = re.compile(r"(([0-9]{1,19})-([a-z]{1,20})-([0-9]{0,19})-([0-9]{1,11}))-([A-Za-z0-9_-]{43})")
+
+
+class Grant(NamedTuple):
+    """Nothing but upload, and nothing but this."""
+
+    user_id: int
+    kind: str
+    target_id: int | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityKey:
+    """Derived from the house's secret for nothing but capabilities."""
+
+    key: bytes
+
+    @classmethod
+    def derived_from(cls, secret: str) -> "CapabilityKey":
+        return cls(hmac.digest(secret.encode(), b"mooring upload capabilities", hashlib.sha256))
+
+    def write(self, grant: Grant) -> str:
+        target = "" if grant.target_id is None else str(grant.target_id)
+        what = f"{grant.user_id}-{grant.kind}-{target}-{int(grant.expires_at.timestamp())}"
+        return f"{what}-{self._proof(what)}"
+
+    def read(self, text: str, at: datetime) -> Grant:
+        """Believed as a whole or not at all: what was altered in it is never looked at."""
+        parts = CAPABILITY_PATTERN.fullmatch(text)
+        if parts is None or not hmac.compare_digest(parts[6], self._proof(parts[1])):
+            raise CapabilityNotValid("This upload address was not issued here, or it was altered. Ask for a new one.")
+        expires_at = datetime.fromtimestamp(int(parts[5]), UTC)
+        if expires_at <= at:
+            raise CapabilityNotValid(f"This upload address lapsed at {expires_at.isoformat()}. Ask for a new one.")
+        return Grant(int(parts[2]), parts[3], int(parts[4]) if parts[4] else None, expires_at)
+
+    def _proof(self, what: str) -> str:
+        digest = hmac.digest(self.key, what.encode(), hashlib.sha256)
+        return urlsafe_b64encode(digest).rstrip(b"=").decode()
