@@ -11,17 +11,19 @@ from mooring.clock import Clock
 from mooring.db.pool import Database
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
-from mooring.library.photos import Photos, Ticket
+from mooring.library.photos import ISSUE_PHOTOS, Photos, Ticket
 from mooring.observe.metrics import Metrics
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Found, Signed, Storage
 from mooring.uploads import queries
 from mooring.uploads.direct import DirectUploads
+from mooring.uploads.in_parts import InParts
+from mooring.uploads.in_parts import Plan as PartPlan
 from mooring.uploads.kinds import photo
 from mooring.uploads.lifecycle import Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Claim, Terms, Uploads
+from mooring.uploads.service import Claim, Terms, Uploads, verdict_error
 from mooring.uploads.sweep import Sweep
 
 BODY = b"\xff\xd8\xff not really a picture"
@@ -46,6 +48,7 @@ class World:
     albums: Albums
     photos: Photos
     direct: DirectPhotos
+    in_parts: InParts
     sweep: Sweep
     reconciliation: Reconciliation
 
@@ -68,6 +71,7 @@ class World:
             uploads=uploads,
             albums=Albums(db, clock),
             photos=photos,
+            in_parts=InParts(uploads),
             direct=DirectPhotos(photos, DirectUploads(uploads)),
             sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),
             reconciliation=Reconciliation(uploads, timedelta(hours=1), timedelta(days=30)),
@@ -99,6 +103,14 @@ class World:
     async def issue(self, user_id: int, album_id: int, body: bytes = BODY, **claim: Any) -> Ticket:
         claimed = Claim(**{"filename": "a.jpg", "content_type": "image/jpeg", "file_size": len(body), **claim})
         return await self.photos.issue(claimed, user_id=user_id, album_id=album_id)
+
+    async def issue_in_parts(self, user_id: int, album_id: int, size: int, *, part_size: int) -> PartPlan:
+        claim = Claim("a.jpg", "image/jpeg", size)
+        wanted = self.uploads.want(self.photos.kind, claim, uploader_id=user_id, target_id=album_id)
+        [issued] = await self.uploads.issue(self.db, ISSUE_PHOTOS, [wanted], part_size=part_size)
+        if refusal := verdict_error(issued.verdict):
+            raise refusal
+        return await self.in_parts.plan(await self.uploads.get(issued.upload_id, owner_id=user_id))
 
     async def put(self, put: Signed, body: bytes = BODY, content_type: str = "image/jpeg") -> Found:
         """The bytes at the URL, past HTTP but through the door that HTTP uses."""

@@ -1,6 +1,6 @@
 """Everything that can go wrong, as sentences. No HTTP in here: `web/errors.py` gives each its status."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class MooringError(Exception):
@@ -165,6 +165,29 @@ class NotPending(MooringError):
         super().__init__(
             f"Upload {upload_id} is {state}: only an upload that still waits for its bytes gets a new URL."
         )
+
+
+class NotInParts(MooringError):
+    def __init__(self, upload_id: int) -> None:
+        super().__init__(
+            f"Upload {upload_id} comes in one PUT, not in parts. Ask POST /uploads/{upload_id}/renew for a fresh URL."
+        )
+
+
+class NoSuchPart(MooringError):
+    def __init__(self, number: int, count: int) -> None:
+        super().__init__(f"This upload has parts 1 to {count}; there is no part {number}.")
+
+
+class PartsMissing(MooringError):
+    def __init__(self, upload_id: int, numbers: Sequence[int]) -> None:
+        first = ", ".join(str(number) for number in numbers[:20])
+        rest = f" and {len(numbers) - 20} more" if len(numbers) > 20 else ""
+        super().__init__(f"Upload {upload_id} is not whole: parts {first}{rest} are missing. Send them, then complete.")
+
+
+class PartsDiffer(MooringError):
+    """A part is not the one it should be: the message says which, and what to do."""
 
 
 class FileLost(MooringError):

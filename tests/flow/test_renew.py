@@ -13,6 +13,7 @@ async def test_a_renewed_url_is_for_the_same_upload_and_the_same_quota(world: Wo
     with pytest.raises(UrlNotValid):
         await world.put(ticket.put)
     upload, put = await world.uploads.renew(ticket.photo_id, owner_id=user)
+    assert put is not None
     assert (upload.id, upload.object_key) == (ticket.photo_id, ticket.object_key)
     assert upload.expires_at == clock() + world.uploads.terms.upload_url_life
     assert await world.quota(user) == (len(BODY), 0, 1)

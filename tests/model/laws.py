@@ -82,6 +82,7 @@ async def come_to_rest(scene: Scene) -> None:
     facts = await look(scene)
     claimed = {row.key for row in facts.rows.values() if row.state in STORED}
     assert set(facts.objects) == claimed, "objects and rows do not match at rest"
+    assert not [each async for each in scene.world.disk.open_multiparts()], "parts lie about for ever"
 
 
 def _each_promise_was_kept(facts: Facts, scene: Scene) -> None:

@@ -11,6 +11,7 @@ from mooring.errors import (
     FileNotArrived,
     NotPending,
     ObjectExists,
+    ObjectNotFound,
     PhotoNotFound,
     QuotaExceeded,
     TooManyInFlight,
@@ -20,11 +21,14 @@ from mooring.errors import (
     UrlNotValid,
 )
 from mooring.library.photos import Ticket
-from mooring.storage.port import Found, Signed
+from mooring.storage.port import Signed
 from mooring.uploads.lifecycle import GIVEN_UP, SLOW_PUT, STORED, State, Trigger, Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Claim
 from world import World, key_and_query, once, with_plans
+
+from . import in_parts
+from .in_parts import Parts
 
 PLAN = Plan("free", 10_000, 4)
 TERMS = with_plans(PLAN, Plan("premium", 30_000, 8))
@@ -62,6 +66,7 @@ class Known:
     meddled: bool = False  # somebody changed or took the object behind our back ...
     meddled_now: bool = False  # ... in this very step
     ever_meddled: bool = False
+    parts: Parts | None = None  # where it is sent in parts
     strewn: bool = False  # somebody wrote an object that nobody waited for
 
     def told(self, upload: Upload) -> None:
@@ -80,7 +85,8 @@ class Known:
 class SlowPut:
     upload: Known
     last_byte: asyncio.Event
-    task: "asyncio.Task[Found]"
+    task: "asyncio.Task[object]"
+    part: int | None = None
 
 
 @dataclass
@@ -96,6 +102,8 @@ class Scene:
         await world.db.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
         async for left in world.disk.list():
             await world.disk.delete(left.key)
+        async for begun in world.disk.open_multiparts():
+            await world.disk.abort_multipart(begun.key, begun.multipart_id)
         scene = cls(world, clock)
         for _ in range(people):
             scene.people.append(await world.owner())
@@ -130,9 +138,17 @@ class Scene:
         self.known.append(known)
         return known
 
+    def remember_in_parts(self, upload: Upload, body: bytes) -> Parts:
+        known = Known(upload.id, upload.uploader_id, upload.object_key, body, [], upload.expires_at, parts=Parts())
+        self.known.append(known)
+        return in_parts.parts_of(known)
+
     # ── the bytes ──
 
     async def put(self, world: World, it: Known, url: int = -1) -> None:
+        if it.parts:
+            await in_parts.put(self, world, it, url)
+            return
         with suppress(UrlNotValid, ObjectExists):
             await world.put(it.urls[url % len(it.urls)], it.body)
             await self.bytes_came(it)
@@ -141,6 +157,9 @@ class Scene:
         await self.put(world, it, 0)
 
     async def put_other_bytes(self, world: World, it: Known) -> None:
+        if it.parts:
+            await in_parts.put_other_bytes(world, it)
+            return
         with suppress(UrlNotValid, ObjectExists):
             await world.put(it.urls[-1], it.body + b"and more")
             raise AssertionError("storage took more than was signed for")
@@ -150,8 +169,12 @@ class Scene:
 
     async def begin_slow_put(self, _: World, it: Known) -> None:
         """All but the last byte."""
-        key, query = key_and_query(it.urls[-1].url)
         last_byte = asyncio.Event()
+        if it.parts:
+            number, receiving_part = in_parts.last_part_but_its_end(self.world, it, last_byte)
+            self.slow.append(SlowPut(it, last_byte, receiving_part, number))
+            return
+        key, query = key_and_query(it.urls[-1].url)
 
         async def chunks() -> AsyncIterator[bytes]:
             yield it.body[:-1]
@@ -167,9 +190,9 @@ class Scene:
         while self.slow:
             put = self.slow.pop()
             put.last_byte.set()
-            with suppress(UrlNotValid, ObjectExists):
+            with suppress(UrlNotValid, ObjectExists, ObjectNotFound):
                 await put.task
-                await self.bytes_came(put.upload)
+                await (in_parts.took(self, put.upload, put.part) if put.part else self.bytes_came(put.upload))
 
     async def bytes_came(self, it: Known) -> None:
         row = await self.world.db.fetchrow("SELECT processing_status, expires_at FROM uploads WHERE id = $1", it.id)
@@ -197,10 +220,15 @@ class Scene:
     async def lose(self, world: World, it: Known) -> None:
         it.meddle()
         await world.disk.delete(it.key)
+        if it.parts:
+            await in_parts.forget_parts(world, it)
 
     # ── who knocks ──
 
     async def confirm(self, world: World, it: Known) -> None:
+        if it.parts:
+            await in_parts.complete(world, it)
+            return
         with suppress(*NOT_TO_BE_HAD):
             it.told(await world.photos.confirm(it.id, user_id=it.owner))
 
@@ -226,8 +254,12 @@ class Scene:
     # ── what the owner asks ──
 
     async def renew(self, world: World, it: Known) -> None:
+        if it.parts:
+            await in_parts.more(world, it)
+            return
         with suppress(UploadNotFound, UploadGone, QuotaExceeded, NotPending):
             upload, put = await world.uploads.renew(it.id, owner_id=it.owner)
+            assert put is not None
             it.urls.append(put)
             it.lapses_at = max(it.lapses_at, upload.expires_at)
 
@@ -276,5 +308,6 @@ DEEDS: Mapping[str, Deed] = {
         Scene.put_other_bytes,
         Scene.issue_another,
         Scene.begin_slow_put,
+        in_parts.issue_in_parts,
     )
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
+from . import in_parts
 from .scene import Known, Scene
 
 Situation = Callable[[Scene], Awaitable[Known]]
@@ -117,4 +118,79 @@ async def arrived_long_ago_and_lost(scene: Scene) -> Known:
     it = await arrived_long_ago(scene)
     await scene.lose(scene.world, it)
     it.meddled_now = False
+    return it
+
+
+# ── in parts ──
+
+
+async def waiting_in_parts(scene: Scene) -> Known:
+    assert await in_parts.issue(scene, scene.world, 0, 2_500)
+    return scene.known[-1]
+
+
+async def parts_not_begun(scene: Scene) -> Known:
+    """Whoever issued it died before storage was asked."""
+    it = await waiting_in_parts(scene)
+    await in_parts.forget_parts(scene.world, it)
+    await scene.world.db.execute("UPDATE uploads SET multipart_id = NULL WHERE id = $1", it.id)
+    scene.clock.forward(minutes=10)
+    return it
+
+
+async def parts_forgotten(scene: Scene) -> Known:
+    """Storage cleaned up what lay about too long."""
+    it = await waiting_in_parts(scene)
+    await scene.lose(scene.world, it)
+    it.meddled_now = False
+    scene.clock.forward(minutes=20)
+    return it
+
+
+async def parts_came(scene: Scene) -> Known:
+    it = await waiting_in_parts(scene)
+    await scene.put(scene.world, it)
+    return it
+
+
+async def parts_joined(scene: Scene) -> Known:
+    """Whoever joined them died before the row moved."""
+    it = await parts_came(scene)
+    row = await scene.world.uploads.get(it.id, owner_id=it.owner)
+    assert row.multipart_id is not None
+    there = await scene.world.disk.parts(it.key, row.multipart_id)
+    await scene.world.disk.complete_multipart(it.key, row.multipart_id, there or [])
+    return it
+
+
+async def parts_came_and_lapsed(scene: Scene) -> Known:
+    it = await parts_came(scene)
+    scene.clock.forward(minutes=16)
+    return it
+
+
+async def parts_came_and_overdue(scene: Scene) -> Known:
+    it = await parts_came(scene)
+    scene.clock.forward(hours=25)
+    return it
+
+
+async def parts_lapsed(scene: Scene) -> Known:
+    it = await waiting_in_parts(scene)
+    scene.clock.forward(minutes=16)
+    return it
+
+
+async def parts_overdue(scene: Scene) -> Known:
+    it = await waiting_in_parts(scene)
+    scene.clock.forward(hours=25)
+    return it
+
+
+async def last_part_on_its_way_and_lapsed(scene: Scene) -> Known:
+    it = await waiting_in_parts(scene)
+    await scene.put(scene.world, it)
+    it.promised = False
+    await scene.begin_slow_put(scene.world, it)
+    scene.clock.forward(minutes=16)
     return it

@@ -3,6 +3,7 @@
 import pytest
 
 from .conftest import Stage
+from .in_parts import issue_in_parts
 from .laws import come_to_rest, hold
 from .play import alone
 from .scene import Deed, Scene
@@ -15,8 +16,16 @@ from .situations import (
     lapsed,
     other_bytes_came,
     overdue,
+    parts_came,
+    parts_came_and_lapsed,
+    parts_came_and_overdue,
+    parts_forgotten,
+    parts_joined,
+    parts_not_begun,
+    parts_overdue,
     stray,
     waiting,
+    waiting_in_parts,
 )
 
 CASES: list[tuple[Situation, Deed]] = [
@@ -35,6 +44,19 @@ CASES: list[tuple[Situation, Deed]] = [
     (other_bytes_came, Scene.sweep),
     (stray, Scene.reconcile),
     (arrived_long_ago_and_lost, Scene.reconcile),
+    (waiting_in_parts, issue_in_parts),
+    (waiting_in_parts, Scene.put),
+    (waiting_in_parts, Scene.delete),
+    (parts_not_begun, Scene.renew),
+    (parts_forgotten, Scene.renew),
+    (parts_came, Scene.confirm),
+    (parts_came, Scene.delete),
+    (parts_came_and_lapsed, Scene.sweep),
+    (parts_came_and_overdue, Scene.sweep),
+    (parts_overdue, Scene.sweep),
+    (parts_joined, Scene.confirm),
+    (parts_joined, Scene.sweep),
+    (parts_joined, Scene.delete),
 ]
 
 

@@ -65,6 +65,7 @@ class Upload(NamedTuple):
     checksum_sha256: str | None
     object_key: str
     multipart_id: str | None
+    part_size: int | None  # None: it comes in one PUT
     etag: str | None
     error_message: str | None
     created_at: datetime
@@ -73,8 +74,8 @@ class Upload(NamedTuple):
 
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
-    u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.etag, u.processing_error_message, u.created_at,
-    u.expires_at, u.completed_at"""
+    u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,
+    u.created_at, u.expires_at, u.completed_at"""
 
 
 def upload_of(row: Sequence[Any]) -> Upload:

@@ -73,10 +73,11 @@ WITH wanted AS MATERIALIZED (
     FROM judged j WHERE q.user_id = j.user_id AND j.verdict = 'issued'
 ), issued AS (
     INSERT INTO uploads (id, uuid, kind, original_filename, extension, uploader_id, target_id, file_size, content_type,
-        checksum_sha256, directory, object_key, reserved_bytes, created_at, expires_at, look_at, described_at)
+        checksum_sha256, directory, object_key, reserved_bytes, created_at, expires_at, look_at, described_at,
+        part_size)
     SELECT w.id, w.uuid, '{kind}', w.filename, w.extension, w.uploader_id, w.target_id, w.file_size, w.content_type,
         w.sha256, '{directory}', w.object_key, w.file_size, w.at, w.expires_at, w.expires_at - $15::interval,
-        {"w.at" if described else "NULL"}
+        {"w.at" if described else "NULL"}, $16::bigint
     FROM allowed w JOIN judged j ON j.user_id = w.uploader_id AND j.verdict = 'issued'
     RETURNING id, target_id, created_at
 ), logged AS (
@@ -89,7 +90,13 @@ ORDER BY w.place
 
 
 async def issue(
-    tx: Executor, statement: str, wanted: Sequence[Wanted], *, plans: Sequence[Plan], look_before: timedelta
+    tx: Executor,
+    statement: str,
+    wanted: Sequence[Wanted],
+    *,
+    plans: Sequence[Plan],
+    look_before: timedelta,
+    part_size: int | None = None,
 ) -> list[Issued]:
     rows = await tx.fetch(
         statement,
@@ -108,6 +115,7 @@ async def issue(
         [plan.max_bytes for plan in plans],
         [plan.max_in_flight for plan in plans],
         look_before,
+        part_size,
     )
     return [Issued(row[0], Verdict(row[1])) for row in rows]
 
@@ -188,6 +196,21 @@ RETURNING {COLUMNS}""",
         [plan.name for plan in plans],
         [plan.max_bytes for plan in plans],
         [plan.max_in_flight for plan in plans],
+    )
+    return upload_of(rows[0]) if rows else None
+
+
+async def begin_multipart(tx: Executor, upload_id: int, multipart_id: str, *, instead_of: str | None) -> Upload | None:
+    """What storage calls it. None where somebody else was first, or the upload waits no longer."""
+    rows = await tx.fetch(
+        f"""
+UPDATE uploads u SET multipart_id = $2
+WHERE u.id = $1 AND u.processing_status = 'PENDING' AND u.part_size IS NOT NULL
+  AND u.multipart_id IS NOT DISTINCT FROM $3
+RETURNING {COLUMNS}""",
+        upload_id,
+        multipart_id,
+        instead_of,
     )
     return upload_of(rows[0]) if rows else None
 

@@ -13,6 +13,7 @@ import structlog
 
 from mooring.errors import FileNotArrived, MooringError, UploadRejected
 from mooring.uploads import queries, removals
+from mooring.uploads.in_parts import InParts
 from mooring.uploads.lifecycle import SLOW_PUT, Move, State, Trigger, Upload, advance
 from mooring.uploads.removals import Removal
 from mooring.uploads.service import Uploads
@@ -82,7 +83,7 @@ class Sweep:
     async def _look(self, upload: Upload, swept: Swept) -> Upload | None:
         """The upload, if its bytes are surely not there."""
         try:
-            await self.uploads.land(upload, trigger=Trigger.SWEEP)
+            await InParts(self.uploads).land(upload, trigger=Trigger.SWEEP)
             swept.arrived += 1
         except FileNotArrived:
             return upload

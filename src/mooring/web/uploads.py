@@ -30,8 +30,8 @@ class UploadOut(BaseModel):
 
 
 class RenewedUpload(UploadOut):
-    upload_url: str
-    upload_headers: Mapping[str, str]
+    upload_url: str | None = Field(description="null where it comes in parts: each of them has a URL of its own")
+    upload_headers: Mapping[str, str] | None
 
 
 class EventOut(BaseModel):
@@ -63,9 +63,12 @@ async def get_history(request: Request, upload_id: PathId, caller: SignedIn) -> 
 
 @router.post("/{upload_id}/renew")
 async def renew_upload(request: Request, upload_id: PathId, caller: SignedIn) -> RenewedUpload:
-    """A fresh URL for the same upload, as long as it still waits for its bytes."""
+    """A fresh URL for the same upload, as long as it still waits for its bytes. One that comes in parts is awaited as
+    much longer."""
     upload, put = await request.app.state.house.uploads.renew(upload_id, owner_id=caller.user_id)
-    return RenewedUpload(**_facts(upload), upload_url=put.url, upload_headers=put.headers)
+    return RenewedUpload(
+        **_facts(upload), upload_url=put.url if put else None, upload_headers=put.headers if put else None
+    )
 
 
 @router.post("/{upload_id}/retry")
