@@ -15,7 +15,7 @@ from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads
+from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads, uppy
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
 from mooring.web.limits import LimitsDoor
@@ -73,7 +73,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, uploads, operations, storage):
+    for module in (auth, albums, photos, direct, share, uploads, operations, storage, uppy):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -93,7 +93,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range"],
+        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Range"],
         max_age=3600,
     )
     proxies = Proxies(networks_of(settings.trusted_proxies)) if settings.trusted_proxies else None
@@ -101,7 +101,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
 
 
 def _is_file(path: str) -> bool:
-    return path.startswith("/storage/") or path in ("/photos/", "/photos")
+    return path.startswith("/storage/") or path in ("/photos/", "/photos") or uppy.is_file(path)
 
 
 def _background(house: House) -> list[Any]:

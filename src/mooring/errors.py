@@ -58,6 +58,10 @@ class AdminsOnly(MooringError):
 # ── what you ask for ─────────────────────────────────────────────────────────────────────────────
 
 
+class CapabilityNotValid(MooringError):
+    """An address for uploads that was altered, that lapsed, or whose account is no more."""
+
+
 class FileTooLarge(MooringError):
     def __init__(self, kind: str, size: int | None, limit: int) -> None:
         """`size`: None where it was not read to its end."""
@@ -69,6 +73,11 @@ class TypeNotAllowed(MooringError):
         """`content_type`: None where the bytes themselves were looked at, and are nothing that is known here."""
         what = f"A {kind} can't be {content_type!r}" if content_type else f"By its content this is no {kind}"
         super().__init__(f"{what}. Allowed: {', '.join(sorted(allowed))}.")
+
+
+class FileEmpty(MooringError):
+    def __init__(self) -> None:
+        super().__init__("This file is empty. A file has at least one byte.")
 
 
 class AlbumNotFound(MooringError):
@@ -177,6 +186,11 @@ class NotInParts(MooringError):
 class NoSuchPart(MooringError):
     def __init__(self, number: int, count: int) -> None:
         super().__init__(f"This upload has parts 1 to {count}; there is no part {number}.")
+
+
+class PartSizeNotPossible(MooringError):
+    def __init__(self, size: int) -> None:
+        super().__init__(f"A file can't be cut into parts of {size} bytes: a part has at most 5 GiB, a file 10000.")
 
 
 class PartsMissing(MooringError):

@@ -5,12 +5,12 @@ import hmac
 import re
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from mooring.errors import CapabilityNotValid
 
-LONGEST_LIFE_SECONDS = 86_400
+LONGEST_LIFE = timedelta(days=1)
 CAPABILITY_PATTERN = re.compile(r"(([0-9]{1,19})-([a-z]{1,20})-([0-9]{0,19})-([0-9]{1,11}))-([A-Za-z0-9_-]{43})")
 
 

@@ -20,7 +20,8 @@ from mooring.errors import (
     FileEmpty,
     FileTooLarge,
     MooringError,
-    NoSuchPart,
+    NotInParts,
+    ObjectNotFound,
     PartSizeNotPossible,
     UploadNotFound,
 )
@@ -136,7 +137,7 @@ class Door:
         try has an object of its own, so that none writes over what another brought."""
         uuid = queries.uuid_in(key)
         if uuid is None:
-            raise UploadNotFound(0)
+            raise ObjectNotFound(key)
         wanted = self._want(told._replace(file_size=at_least))
         own_key = f"{self.lane.kind.directory}/{uuid}_{token_hex(4)}_{safe_name(told.filename)}"
         wanted = wanted._replace(uuid=uuid, object_key=own_key)
@@ -162,7 +163,7 @@ class Door:
         """For a page that has nothing but the capability: the confirm of what Uppy PUT straight to storage."""
         uuid = queries.uuid_in(key)
         if uuid is None:
-            raise UploadNotFound(0)
+            raise ObjectNotFound(key)
         return await self.uppy.uploads.land(await self._by_uuid(uuid), trigger=Trigger.CLIENT)
 
     # ── in parts ──
@@ -195,7 +196,7 @@ class Door:
     ) -> Part:
         upload = await self._get(upload_id, key)
         if not await self._open.is_open(upload_id):
-            raise NoSuchPart(number, 0)
+            raise NotInParts(upload_id)
         return await self._open.receive(upload, self.lane.kind, number, chunks, length=length)
 
     async def sent(self, upload_id: int, key: str) -> Sequence[Part]:
@@ -233,7 +234,7 @@ class Door:
     async def _by_uuid(self, uuid: UUID) -> Upload:
         upload = await queries.find_by_uuid(self.uppy.uploads.db, uuid)
         if upload is None or upload.uploader_id != self.granted.user_id:
-            raise UploadNotFound(0)
+            raise ObjectNotFound(str(uuid))
         return self._own(upload, upload.object_key)
 
     def _own(self, upload: Upload, key: str) -> Upload:

@@ -134,6 +134,11 @@ async def find_by_key(tx: Executor, object_key: str) -> Upload | None:
     return upload_of(rows[0]) if rows else None
 
 
+async def find_by_uuid(tx: Executor, uuid: UUID) -> Upload | None:
+    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1", uuid)
+    return upload_of(rows[0]) if rows else None
+
+
 def uuid_in(object_key: str) -> UUID | None:
     """`photos/<uuid>_name` → the uuid."""
     try:

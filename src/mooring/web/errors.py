@@ -29,8 +29,10 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.NotAcceptable: (422, "VALIDATION_FAILED"),
     errors.TooManyAttempts: (429, "TOO_MANY_ATTEMPTS"),
     errors.TooManyRequests: (429, "TOO_MANY_REQUESTS"),
+    errors.CapabilityNotValid: (403, "CAPABILITY_NOT_VALID"),
     errors.FileTooLarge: (413, "FILE_TOO_LARGE"),
     errors.TypeNotAllowed: (400, "TYPE_NOT_ALLOWED"),
+    errors.FileEmpty: (400, "FILE_EMPTY"),
     errors.AlbumNotFound: (404, "ALBUM_NOT_FOUND"),
     errors.PhotoNotFound: (404, "PHOTO_NOT_FOUND"),
     errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),
@@ -50,6 +52,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.NotPending: (409, "UPLOAD_NOT_PENDING"),
     errors.NotInParts: (409, "UPLOAD_NOT_IN_PARTS"),
     errors.NoSuchPart: (400, "NO_SUCH_PART"),
+    errors.PartSizeNotPossible: (400, "PART_SIZE_NOT_POSSIBLE"),
     errors.PartsMissing: (409, "PARTS_MISSING"),
     errors.PartsDiffer: (409, "PARTS_DIFFER"),
     errors.FileLost: (404, "FILE_LOST"),
@@ -136,7 +139,10 @@ def _envelope(
         "request_id": request_id.get(),
         **more,
     }
-    return JSONResponse({"error": error}, status, headers)
+    answer: dict[str, Any] = {"error": error}
+    if request.scope["path"].startswith("/uppy/"):
+        answer["message"] = message  # Companion says it there, and there Uppy reads it
+    return JSONResponse(answer, status, headers)
 
 
 async def _expected(request: Request, failure: Exception) -> JSONResponse:
@@ -154,7 +160,7 @@ async def _expected(request: Request, failure: Exception) -> JSONResponse:
 
 def _in_the_log(request: Request) -> str:
     """Whoever reads it must not be able to open what was shared with others."""
-    return re.sub(r"^/share/[^/]+", "/share/…", request.url.path)
+    return re.sub(r"^/(share|uppy)/[^/]+", r"/\1/…", request.url.path)
 
 
 async def _of_http(request: Request, failure: Exception) -> JSONResponse:
