@@ -34,7 +34,7 @@ from mooring.jobs.worker import Worker
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.images import Images
-from mooring.library.photos import Photos, record_facts
+from mooring.library.photos import Photos
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
@@ -51,7 +51,7 @@ from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
 from mooring.uploads.sweep import Sweep
-from mooring.uploads.work import Work
+from mooring.workshop import sandbox_of, worker_of
 
 SHORTEST_SECRET = 32
 
@@ -121,7 +121,9 @@ async def open_house(
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
-        house = _house(settings, clock, metrics, db, storage, secret, http, url)
+        sandbox = sandbox_of(settings)
+        closing.push_async_callback(sandbox.close)
+        house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox)
         closing.callback(house.accounts.close)
         yield house
 
@@ -154,6 +156,7 @@ def _house(
     secret: str,
     http: httpx.AsyncClient,
     url: str,
+    sandbox: Sandbox,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
@@ -195,7 +198,7 @@ def _house(
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
-        worker=_worker(settings, uploads, metrics, url),
+        worker=worker_of(settings, uploads, sandbox, metrics, url),
     )
 
 
@@ -204,19 +207,6 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Deliver
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _worker(settings: Settings, uploads: Uploads, metrics: Metrics, url: str) -> Worker:
-    work = Work(
-        uploads,
-        Sandbox(settings.job_memory_bytes, settings.job_seconds, settings.photo_max_pixels),
-        record={"photo": record_facts},
-        metrics=metrics,
-        attempts=settings.job_attempts,
-        pause=timedelta(seconds=settings.job_pause_seconds),
-    )
-    handlers = {queue.PROCESS["photo"]: work.process}
-    return Worker(url, handlers, settings.worker_concurrency, metrics.processing_active)
 
 
 def _terms(settings: Settings) -> Terms:

@@ -20,6 +20,7 @@ from mooring.jobs.library import queries_on
 from mooring.jobs.worker import Handler, Worker
 from mooring.library.photos import record_facts
 from mooring.observe.metrics import Metrics
+from mooring.processing import recipes
 from mooring.processing.sandbox import Sandbox, Spoiled
 from mooring.uploads import renditions
 from mooring.uploads.lifecycle import Trigger, Upload
@@ -30,6 +31,7 @@ from world import World, once, with_plans
 
 PICTURE = jpeg()
 NO_PICTURE = b"\xff\xd8\xff not really a picture"
+SANDBOX = Sandbox({"photo": recipes.photo(seconds=60, memory_bytes=2**30, max_pixels=10**8)})
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def work_in(world: World, **more: Any) -> Work:
     return Work(
         **{
             "uploads": world.uploads,
-            "sandbox": Sandbox(2**30, 60, 10**8),
+            "sandbox": SANDBOX,
             "record": {"photo": record_facts},
             "metrics": Metrics(),
             "attempts": 3,
@@ -59,7 +61,7 @@ class Broken(Sandbox):
         return Spoiled("The file made the program crash that reads it.", is_final=False)
 
 
-BROKEN = Broken(2**30, 60, 10**8)
+BROKEN = Broken(SANDBOX.recipes)
 
 
 async def jobs(db: Database) -> list[tuple[int, str, int, dict[str, Any]]]:
@@ -268,7 +270,7 @@ async def test_what_was_made_too_long_ago_is_not_adopted(world: World, clock: He
             return await world.disk.write(*args, **named)
 
     slow = world.over(SlowToWrite(world.disk, fails=0))
-    assert await work_in(slow, sandbox=Slow(2**30, 60, 10**8)).process(await job_of(world, upload), 0) is not None
+    assert await work_in(slow, sandbox=Slow(SANDBOX.recipes)).process(await job_of(world, upload), 0) is not None
     assert await world.state(upload.id) == "PROCESSING"
     assert await renditions.of(world.db, upload.id) == {}
 
@@ -292,7 +294,7 @@ async def test_a_photo_that_is_deleted_in_the_middle_leaves_nothing_for_ever(wor
             await world.photos.delete(upload.id, user_id=user)
             return done
 
-    assert await processed(world, upload, sandbox=Meanwhile(2**30, 60, 10**8)) is None
+    assert await processed(world, upload, sandbox=Meanwhile(SANDBOX.recipes)) is None
     clock.forward(hours=2)
     await world.sweep.once()
     assert await world.keys() == []

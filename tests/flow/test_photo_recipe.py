@@ -16,10 +16,16 @@ import pytest
 from PIL import Image, ImageSequence
 
 import pictures
+from mooring.processing import recipes
 from mooring.processing.sandbox import Sandbox, Spoiled, nameless
 from pictures import BLUE, CORNERS, GREEN, RED, SECRETS, YELLOW, jpeg, quarters, secretive_exif, written
 
-SANDBOX = Sandbox(memory_bytes=2**30, seconds=60, pixel_limit=1_000_000)
+
+def sandbox(memory_bytes: int = 2**30, seconds: int = 60, max_pixels: int = 1_000_000) -> Sandbox:
+    return Sandbox({"photo": recipes.photo(seconds=seconds, memory_bytes=memory_bytes, max_pixels=max_pixels)})
+
+
+SANDBOX = sandbox()
 TURNED = {6: (BLUE, RED, YELLOW, GREEN), 8: (GREEN, YELLOW, RED, BLUE), 3: (YELLOW, BLUE, GREEN, RED)}
 TURNED |= {2: (GREEN, RED, YELLOW, BLUE), 5: (RED, BLUE, GREEN, YELLOW), 1: CORNERS}
 
@@ -29,18 +35,18 @@ class Developed:
     facts: dict[str, Any]
     files: dict[str, bytes]
     types: dict[str, str]
-    sizes: dict[str, tuple[int, int]]
+    sizes: dict[str, tuple[int | None, int | None]]
 
     def picture(self, name: str) -> Image.Image:
         return Image.open(io.BytesIO(self.files[name]))
 
 
-async def developed(body: bytes, content_type: str = "image/jpeg", sandbox: Sandbox = SANDBOX) -> Developed:
+async def developed(body: bytes, content_type: str = "image/jpeg", within: Sandbox = SANDBOX) -> Developed:
     with ExitStack() as closing:
         original = closing.enter_context(nameless())
         original.write(body)
         original.flush()
-        done = await sandbox.develop(original, content_type, closing)
+        done = await within.develop("photo", original, content_type, closing)
         assert not isinstance(done, Spoiled), done
         files = {}
         for made in done.made:
@@ -55,12 +61,12 @@ async def developed(body: bytes, content_type: str = "image/jpeg", sandbox: Sand
         )
 
 
-async def spoiled(body: bytes, content_type: str = "image/jpeg", sandbox: Sandbox = SANDBOX) -> Spoiled:
+async def spoiled(body: bytes, content_type: str = "image/jpeg", within: Sandbox = SANDBOX) -> Spoiled:
     with ExitStack() as closing:
         original = closing.enter_context(nameless())
         original.write(body)
         original.flush()
-        outcome = await sandbox.develop(original, content_type, closing)
+        outcome = await within.develop("photo", original, content_type, closing)
         assert isinstance(outcome, Spoiled), outcome
         return outcome
 
@@ -82,7 +88,7 @@ def shows(picture: Image.Image, corners: tuple[tuple[int, int, int], ...] = CORN
 
 
 async def test_a_photo_gets_a_thumb_a_large_one_a_clean_copy_and_its_facts() -> None:
-    out = await developed(jpeg(quarters(3000, 2000), exif=secretive_exif()), sandbox=Sandbox(2**30, 60, 10**8))
+    out = await developed(jpeg(quarters(3000, 2000), exif=secretive_exif()), within=sandbox(2**30, 60, 10**8))
     assert out.types == {"thumb": "image/webp", "large": "image/webp", "clean": "image/jpeg"}
     assert out.sizes == {"thumb": (320, 213), "large": (2048, 1365), "clean": (3000, 2000)}
     for name, size in out.sizes.items():
@@ -328,14 +334,14 @@ async def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
 
 async def test_what_needs_too_much_memory_ends_the_child_and_not_us() -> None:
     """An interlaced picture can't be read line by line."""
-    outcome = await spoiled(bomb(24_000, 24_000, interlaced=True), "image/png", Sandbox(2**28, 60, 10**9))
+    outcome = await spoiled(bomb(24_000, 24_000, interlaced=True), "image/png", sandbox(2**28, 60, 10**9))
     assert outcome.reason == "Working on the file needs more than 256 MB of memory."
     assert outcome.is_final
 
 
 async def test_what_takes_too_long_is_ended() -> None:
     body = jpeg(Image.new("RGB", (9000, 9000)))
-    outcome = await spoiled(body, sandbox=Sandbox(2**32, 0, 10**9))
+    outcome = await spoiled(body, within=sandbox(2**32, 0, 10**9))
     assert outcome.reason == "Working on the file took longer than 0 seconds."
     assert not outcome.is_final
 
@@ -364,5 +370,5 @@ async def test_noise_in_a_file_is_a_reason_or_a_picture_and_never_a_crash(form: 
             original = closing.enter_context(nameless())
             original.write(body)
             original.flush()
-            outcome = await SANDBOX.develop(original, f"image/{form.lower()}", closing)
+            outcome = await SANDBOX.develop("photo", original, f"image/{form.lower()}", closing)
             assert not isinstance(outcome, Spoiled) or outcome.is_final, (seed, outcome)

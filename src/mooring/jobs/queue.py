@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from mooring.db.pool import Executor
 
-PROCESS = {"photo": "process_photo"}  # the job that each kind of upload is due when it arrived
+# The job that each kind of upload is due when it arrived.
+PROCESS = {"photo": "process_photo", "recording": "process_recording", "video": "process_video"}
 PREMIUM, FREE = 100, 0  # the higher goes first; of equals the older
 OLD = timedelta(minutes=1)  # a job that waited so long goes with the premium ones: nobody starves
 LEFT_ALONE = timedelta(minutes=1)  # arrived so long ago, and without a job: it lost its own

@@ -17,15 +17,12 @@ from mooring.processing.blurhash import blurhash
 from mooring.processing.clean import CLEANERS, NotWhole
 from mooring.processing.exif import Exif
 from mooring.processing.probe import NAMES, NEEDED, contradiction, is_as_declared, real_type
+from mooring.processing.task import Refused, Task
 
 _NO_MEMORY = re.compile("out of memory|memory allocation|cannot allocate", re.IGNORECASE)
 LARGE, THUMB, TINY = 2048, 320, 32  # longest side
 # WebP's own default effort is 4: it costs twice as much, for files that are some 3 % smaller.
 QUALITY, EFFORT = 80, 2
-
-
-class Refused(Exception):
-    """The file is not one we can work with; the sentence is for its owner."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +38,15 @@ class Source:
         return (down, across) if self.orientation >= 5 else (across, down)
 
 
-def develop(original: Path, content_type: str, targets: Mapping[str, Path], *, pixel_limit: int) -> dict[str, Any]:
+def develop(task: Task) -> dict[str, Any]:
     """Writes `thumb`, `large` and `clean`; says what each is, and the photo's facts."""
-    with original.open("rb") as file:
+    with task.original.open("rb") as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     real = real_type(mapped[:NEEDED])
-    if real is None or not is_as_declared(content_type, real):
-        raise Refused(contradiction(content_type, real))
+    if real is None or not is_as_declared(task.content_type, real):
+        raise Refused(contradiction(task.content_type, real))
     try:
-        return _develop(original, mapped, real, targets, pixel_limit)
+        return _develop(task.original, mapped, real, task.targets, task.limits["max_pixels"])
     except (pyvips.Error, NotWhole) as wrong:
         if _NO_MEMORY.search(str(wrong)):
             raise MemoryError from wrong

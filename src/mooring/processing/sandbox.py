@@ -1,35 +1,42 @@
 """The parent's side: one file, one child process, and what came of it.
 
 A child that crashes, takes too long or too much takes nothing with it. One that outlives its parent is killed by
-the kernel, and since its files have no names, nothing is left behind."""
+the kernel, and since its files have no names, nothing is left behind.
+
+For a recipe that somebody waits for, the next child is started while the last one works: it has loaded everything and
+waits for its order. It too works on one file only."""
 
 import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import mooring
+from mooring.processing.recipes import Recipe
 
-NAMES = ("thumb", "large", "clean")
 _KEPT_OF_STDERR = 2000
+
+# Hears how far the work is, in percent.
+Progress = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A smaller picture, or a cleaned one."""
+    """What came of the file: something smaller, or cleaner, or easier to play."""
 
     name: str
     content_type: str
-    width: int
-    height: int
     file: IO[bytes]
+    width: int | None = None  # where it is seen
+    height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,63 +54,141 @@ class Spoiled:
     why: str = ""  # for the log
 
 
-@dataclass(frozen=True)
-class Sandbox:
-    memory_bytes: int
-    seconds: int
-    pixel_limit: int
+@dataclass(frozen=True, slots=True)
+class Child:
+    process: asyncio.subprocess.Process
+    orders: socket.socket
+    says: asyncio.StreamReader
+    complains: asyncio.StreamReader
 
-    async def develop(self, original: IO[bytes], content_type: str, closing: ExitStack) -> Done | Spoiled:
+    async def end(self) -> None:
+        self.orders.close()
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.kill()
+            await self.process.wait()
+
+
+async def _unheard(_: int) -> None: ...
+
+
+@dataclass
+class Sandbox:
+    recipes: Mapping[str, Recipe]  # by kind
+    _spares: dict[str, "asyncio.Task[Child]"] = field(default_factory=dict)
+
+    async def develop(
+        self, kind: str, original: IO[bytes], content_type: str, closing: ExitStack, progress: Progress = _unheard
+    ) -> Done | Spoiled:
         """What is made lies in files that `closing` closes."""
-        files = {name: closing.enter_context(nameless()) for name in NAMES}
-        targets = {name: file.fileno() for name, file in files.items()}
+        recipe = self.recipes[kind]
+        files = {name: closing.enter_context(nameless()) for name in recipe.makes}
         order = {
             "content_type": content_type,
-            "original": original.fileno(),
-            "targets": targets,
-            "memory": self.memory_bytes,
-            "seconds": self.seconds,
-            "pixel_limit": self.pixel_limit,
-            "parent": os.getpid(),
+            "targets": list(files),
+            "limits": dict(recipe.limits),
+            "memory": recipe.memory_bytes,
+            "seconds": recipe.seconds * recipe.threads,
+            "threads": recipe.threads,
         }
-        code, said, complained = await self._run(order, [original.fileno(), *targets.values()])
-        answer = _read(said) if code == 0 else {}
-        if "refused" in answer:
+        code, answer, complained = await self._run(recipe, order, [original, *files.values()], progress)
+        if code == 0 and "refused" in answer:
             return Spoiled(answer["refused"], is_final=True, why=answer["why"])
-        if "made" not in answer:
-            return self._broken(code, complained, answer)
+        if code != 0 or "made" not in answer:
+            return _broken(recipe, code, complained, answer)
         made = [Made(name, file=files[name], **about) for name, about in answer["made"].items()]
         return Done(made, answer["facts"])
 
-    async def _run(self, order: Mapping[str, Any], files: Sequence[int]) -> tuple[int | None, bytes, str]:
-        """Its exit code, or None where its time was over."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mooring.processing.child", json.dumps(order),
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            pass_fds=files, env=_ENVIRONMENT,
-        )  # fmt: skip
-        try:
-            async with asyncio.timeout(self.seconds):
-                said, complained = await process.communicate()
-        except TimeoutError:
-            return None, b"", ""
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return process.returncode, said, complained.decode(errors="replace")[-_KEPT_OF_STDERR:]
+    async def close(self) -> None:
+        """Nobody needs the spares any more."""
+        spares, self._spares = self._spares, {}
+        for started in await asyncio.gather(*spares.values(), return_exceptions=True):
+            if isinstance(started, Child):
+                await started.end()
 
-    def _broken(self, code: int | None, complained: str, answer: Mapping[str, Any]) -> Spoiled:
-        """Perhaps the machine was busy: worth another try. A limit of memory that was met will be met again."""
-        why = f"exit {code}: {complained}".strip()
-        if code is None or code == -signal.SIGXCPU:
-            return Spoiled(f"Working on the file took longer than {self.seconds} seconds.", is_final=False, why=why)
-        if answer.get("broke") == "memory" or code == -signal.SIGKILL or "memory" in complained:
-            megabytes = self.memory_bytes // 2**20
-            reason = f"Working on the file needs more than {megabytes} MB of memory."
-            return Spoiled(reason, is_final=code != -signal.SIGKILL, why=why)
-        return Spoiled("The file made the program crash that reads it.", is_final=False, why=why)
+    async def _run(
+        self, recipe: Recipe, order: Mapping[str, Any], files: Sequence[IO[bytes]], progress: Progress
+    ) -> tuple[int | None, dict[str, Any], str]:
+        """Its exit code, or None where its time was over; what it answered, and complained of."""
+        child = await self._ordered(recipe, json.dumps(order).encode(), [file.fileno() for file in files])
+        if recipe.has_spare:
+            self._spares[recipe.module] = asyncio.create_task(_started(recipe))
+        answer, complained = {}, ""
+        try:
+            async with asyncio.timeout(2 * recipe.seconds):
+                answer, complained = await asyncio.gather(_answer(child.says, progress), _last_of(child.complains))
+                await child.process.wait()
+        except TimeoutError:
+            return None, {}, ""
+        finally:
+            await child.end()
+        return child.process.returncode, answer, complained
+
+    async def _ordered(self, recipe: Recipe, order: bytes, files: Sequence[int]) -> Child:
+        """A child that has its order: the spare, if there is one and it lives."""
+        if spare := self._spares.pop(recipe.module, None):
+            with suppress(OSError):
+                child = await spare
+                try:
+                    socket.send_fds(child.orders, [order], files)
+                except OSError:
+                    await child.end()
+                    raise
+                return child
+        child = await _started(recipe)
+        with suppress(OSError):  # it ended before it began: how, is seen when it is waited for
+            socket.send_fds(child.orders, [order], files)
+        return child
+
+
+async def _started(recipe: Recipe) -> Child:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "mooring.processing.child", recipe.module, str(os.getpid()),
+                stdin=theirs.fileno(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                env=_ENVIRONMENT,
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
+    if process.stdout is None or process.stderr is None:
+        raise OSError("no pipes")
+    return Child(process, ours, process.stdout, process.stderr)
+
+
+async def _answer(says: asyncio.StreamReader, progress: Progress) -> dict[str, Any]:
+    """The last thing it says that is not how far it is."""
+    answer: dict[str, Any] = {}
+    with suppress(ValueError):  # a line longer than a stream keeps, 64 KiB, is not ours
+        async for line in says:
+            said = _read(line)
+            if isinstance(percent := said.get("progress"), int):
+                await progress(min(max(percent, 0), 99))  # it is at an end when what was made is kept
+            else:
+                answer = said
+    return answer
+
+
+async def _last_of(complains: asyncio.StreamReader) -> str:
+    """However much it is: no more is kept."""
+    last = b""
+    while piece := await complains.read(2**16):
+        last = (last + piece)[-_KEPT_OF_STDERR:]
+    return last.decode(errors="replace")
+
+
+def _broken(recipe: Recipe, code: int | None, complained: str, answer: Mapping[str, Any]) -> Spoiled:
+    """Perhaps the machine was busy: worth another try. A limit of CPU or memory that was met will be met again."""
+    why = f"exit {code}: {complained}".strip()
+    if code is None or code == -signal.SIGXCPU:
+        reason = f"Working on the file took longer than {recipe.seconds} seconds."
+        return Spoiled(reason, is_final=code is not None, why=why)
+    if answer.get("broke") == "memory" or code == -signal.SIGKILL or "memory" in complained:
+        reason = f"Working on the file needs more than {recipe.memory_bytes // 2**20} MB of memory."
+        return Spoiled(reason, is_final=code != -signal.SIGKILL, why=why)
+    return Spoiled("The file made the program crash that reads it.", is_final=False, why=why)
 
 
 def nameless() -> IO[bytes]:

@@ -71,11 +71,12 @@ class Upload(NamedTuple):
     created_at: datetime
     expires_at: datetime
     completed_at: datetime | None
+    progress: int | None  # of processing, in percent, where it is known
 
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
     u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,
-    u.created_at, u.expires_at, u.completed_at"""
+    u.created_at, u.expires_at, u.completed_at, u.progress"""
 
 
 def upload_of(row: Sequence[Any]) -> Upload:
@@ -108,6 +109,7 @@ WITH asked AS (
         processing_error_message = a.error,
         reserved_bytes = 0,
         etag = coalesce(u.etag, a.etag),
+        progress = CASE WHEN $5 = 'COMPLETED' THEN 100 END,
         completed_at = CASE WHEN $5 = 'UPLOADED' THEN coalesce(u.completed_at, $8) ELSE u.completed_at END
     FROM asked a JOIN locked l ON l.id = a.id
     WHERE u.id = a.id AND u.processing_status = ANY ($6::text[])

@@ -270,6 +270,13 @@ RETURNING {COLUMNS}""",
     return [upload_of(row) for row in rows]
 
 
+async def keep_progress(tx: Executor, upload_id: int, percent: int) -> None:
+    """Whoever is not at work on it any more says nothing."""
+    await tx.fetch(
+        "UPDATE uploads SET progress = $2 WHERE id = $1 AND processing_status = 'PROCESSING'", upload_id, percent
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     what: str

@@ -15,8 +15,8 @@ class Rendition:
     name: str
     object_key: str
     content_type: str
-    width: int
-    height: int
+    width: int | None  # None of what is heard
+    height: int | None
     size_bytes: int
     etag: str
 

@@ -6,7 +6,7 @@ killed anywhere leaves nothing behind for ever."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
@@ -18,7 +18,7 @@ import structlog
 from mooring.db.pool import Executor
 from mooring.errors import DatabaseUnavailable, ObjectChanged, ObjectNotFound, StorageUnavailable
 from mooring.observe.metrics import Metrics, Outcome
-from mooring.processing.sandbox import Made, Sandbox, Spoiled, nameless
+from mooring.processing.sandbox import Made, Progress, Sandbox, Spoiled, nameless
 from mooring.storage.threads import off_loop
 from mooring.uploads import queries, renditions
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
@@ -29,7 +29,16 @@ log = structlog.get_logger()
 
 PIECE = 2**18
 LONGEST_PAUSE = timedelta(minutes=5)
-_ENDINGS = {"image/webp": "webp", "image/jpeg": "jpg", "image/png": "png", "image/gif": "gif"}
+_ENDINGS = {
+    "image/webp": "webp",
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/gif": "gif",
+    "audio/mp4": "m4a",
+    "video/mp4": "mp4",
+    "application/json": "json",
+}
+PROGRESS_SECONDS = 1.0  # kept no more often
 
 # Keeps the facts that a recipe found, in the transaction that finishes.
 Record = Callable[[Executor, int, Mapping[str, Any]], Awaitable[None]]
@@ -77,7 +86,8 @@ class Work:
                 await self.uploads.reject(upload, wrong, trigger=Trigger.WORKER)
                 return "rejected", wrong
             try:
-                result = await self.sandbox.develop(original, upload.content_type, closing)
+                progress = self._progress_of(upload.id)
+                result = await self.sandbox.develop(upload.kind, original, upload.content_type, closing, progress)
             except OSError as trouble:
                 result = Spoiled("This server could not work on the file.", is_final=False, why=repr(trouble))
             if not isinstance(result, Spoiled):
@@ -93,17 +103,30 @@ class Work:
         digest = hashlib.sha256()
         try:
             async for piece in self.uploads.storage.read(upload.object_key, etag=upload.etag):
-                original.write(piece)
+                await off_loop(original.write, piece)
                 if upload.checksum_sha256:
                     digest.update(piece)
         except ObjectChanged:
             return "The file was replaced after it arrived."
         except ObjectNotFound:
             return "The file is no longer in storage."
-        original.flush()
+        await off_loop(original.flush)
         if upload.checksum_sha256 not in (None, digest.hexdigest()):
             return "The bytes do not have the SHA-256 that was declared."
         return None
+
+    def _progress_of(self, upload_id: int) -> Progress:
+        kept_at = perf_counter()
+
+        async def keep(percent: int) -> None:
+            nonlocal kept_at
+            if perf_counter() - kept_at < PROGRESS_SECONDS:
+                return
+            kept_at = perf_counter()
+            with suppress(DatabaseUnavailable):  # the next one tells as much
+                await queries.keep_progress(self.uploads.db, upload_id, percent)
+
+        return keep
 
     async def _keep(self, made: Sequence[Made]) -> list[Rendition]:
         keys = [f"renditions/{uuid4()}_{one.name}.{_ENDINGS[one.content_type]}" for one in made]

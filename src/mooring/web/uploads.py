@@ -27,6 +27,7 @@ class UploadOut(BaseModel):
     issued_at: datetime
     expires_at: datetime
     completed_at: datetime | None = Field(description="When its bytes arrived")
+    progress: int | None = Field(description="How far processing is, in percent, where that is known")
 
 
 class RenewedUpload(UploadOut):
@@ -90,4 +91,5 @@ def _facts(upload: Upload) -> dict[str, Any]:
         "issued_at": upload.created_at,
         "expires_at": upload.expires_at,
         "completed_at": upload.completed_at,
+        "progress": upload.progress,
     }

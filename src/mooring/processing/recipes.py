@@ -1,0 +1,19 @@
+"""What becomes of each kind of file: which module works on it, what that makes, and what it may cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    module: str  # of this package, with `develop`
+    makes: tuple[str, ...]
+    seconds: int  # of CPU, for each thread; by the clock twice that
+    memory_bytes: int  # of address space
+    limits: Mapping[str, int]  # what more it is told
+    threads: int = 1
+    has_spare: bool = False  # somebody waits for it: a child that has loaded everything stands by
+
+
+def photo(*, seconds: int, memory_bytes: int, max_pixels: int) -> Recipe:
+    return Recipe("photo", ("thumb", "large", "clean"), seconds, memory_bytes, {"max_pixels": max_pixels})
