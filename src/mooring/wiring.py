@@ -38,6 +38,7 @@ from mooring.library.photos import Photos
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
+from mooring.library.uppy import Uppy, photos_lane, uppy_over
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.settings import Settings
@@ -75,6 +76,7 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    uppy: Uppy
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
@@ -195,6 +197,7 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        uppy=uppy_over(uploads, (photos_lane(photos.kind),), metrics, secret, public_url_of(settings)),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,

@@ -12,8 +12,9 @@ for version in v5 v6; do
         (cd "$to" && npm_config_omit_lockfile_registry_resolved=true npm ci --silent --no-audit --no-fund)
         cp "$from/$version/package-lock.json" "$to/.made-of"
     fi
-    if ! cmp -s "$from/page.js" "$to/page.js"; then
-        cp "$from/page.js" "$to/page.js"
+    if ! cmp -s "$from/page.js" "$to/.bundled"; then
+        cp "$from/page.js" "$to/page.js" # beside the packages that it imports
         (cd "$to" && node_modules/.bin/esbuild page.js --bundle --format=iife --log-level=warning --outfile=bundle.js)
+        cp "$from/page.js" "$to/.bundled"
     fi
 done

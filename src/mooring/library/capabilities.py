@@ -1,4 +1,4 @@
-"""What lets a client upload that can send no headers of its own: a text in its address, for one user, kind and target."""
+"""What lets a client upload that sends no headers of its own: a text in its address, for one user, kind and target."""
 
 import hashlib
 import hmac

@@ -16,6 +16,7 @@ import structlog
 
 from mooring.accounts.users import user_by_id
 from mooring.errors import (
+    AlbumNotFound,
     CapabilityNotValid,
     FileEmpty,
     FileTooLarge,
@@ -26,6 +27,7 @@ from mooring.errors import (
     UploadNotFound,
 )
 from mooring.library.capabilities import CapabilityKey, Grant
+from mooring.library.photos import ISSUE_PHOTOS
 from mooring.observe.metrics import Metrics
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Part
@@ -54,6 +56,10 @@ class Lane:
     statement: str
     missing: Callable[[int], MooringError]
     owned: str | None = None  # SQL: is target $1 the user's $2? None: there is nothing to own
+
+
+def photos_lane(kind: Kind) -> Lane:
+    return Lane(kind, ISSUE_PHOTOS, AlbumNotFound, "SELECT 1 FROM albums WHERE id = $1 AND owner_id = $2")
 
 
 class Told(NamedTuple):
@@ -109,6 +115,11 @@ class Uppy:
         lane = self.lanes[granted.kind]
         if lane.owned and not await self.uploads.db.fetch(lane.owned, granted.target_id, granted.user_id):
             raise lane.missing(granted.target_id or 0)
+
+
+def uppy_over(uploads: Uploads, lanes: Sequence[Lane], metrics: Metrics, secret: str, public_url: str) -> Uppy:
+    by_kind = {lane.kind.name: lane for lane in lanes}
+    return Uppy(uploads, DirectUploads(uploads), CapabilityKey.derived_from(secret), by_kind, metrics, public_url)
 
 
 @dataclass(frozen=True)
@@ -207,9 +218,7 @@ class Door:
         upload = await self._get(upload_id, key)
         if await self._open.is_open(upload_id):
             await self._open.settle(upload, named)
-        return await self._parts.complete(
-            upload_id, trigger=Trigger.CLIENT, owner_id=self.granted.user_id, named=named
-        )
+        return await self._parts.complete(upload_id, trigger=Trigger.CLIENT, owner_id=self.granted.user_id, named=named)
 
     async def abort(self, upload_id: int, key: str) -> None:
         """Only what still waits: Uppy also gives up where it merely lost the answer to its `complete`."""

@@ -97,9 +97,7 @@ def _part_size(upload_id: int, parts: Sequence[Part], named: Mapping[int, str]) 
     return first
 
 
-async def grow(
-    tx: Executor, upload_id: int, *, by: int, plans: Sequence[Plan], most: int = 2**63 - 1
-) -> bool:
+async def grow(tx: Executor, upload_id: int, *, by: int, plans: Sequence[Plan], most: int = 2**63 - 1) -> bool:
     """So many bytes more are on their way, or after all not: False where there is no room, or it waits no longer."""
     rows = await tx.fetch(
         """
@@ -133,7 +131,8 @@ async def settle(tx: Executor, upload_id: int, *, file_size: int, part_size: int
     rows = await tx.fetch(
         """
 WITH upload AS MATERIALIZED (
-    SELECT id, uploader_id, reserved_bytes AS held, CASE WHEN reserved_bytes > 0 THEN $2::bigint ELSE 0 END AS keeps FROM uploads
+    SELECT id, uploader_id, reserved_bytes AS held, CASE WHEN reserved_bytes > 0 THEN $2::bigint ELSE 0 END AS keeps
+    FROM uploads
     WHERE id = $1 AND processing_status = 'PENDING' AND size_is_open AND file_size >= $2::bigint FOR UPDATE
 ), quota AS MATERIALIZED (
     SELECT q.* FROM quotas q WHERE q.user_id = (SELECT uploader_id FROM upload) FOR UPDATE

@@ -267,9 +267,7 @@ def _length(request: Request) -> int:
 
 def _taken(request: Request, upload: Upload) -> Taken:
     location = f"{request.app.state.house.uppy.public_url}/uploads/{upload.id}"
-    return Taken(
-        location=location, key=upload.object_key, upload_id=upload.id, kind=upload.kind, state=upload.state
-    )
+    return Taken(location=location, key=upload.object_key, upload_id=upload.id, kind=upload.kind, state=upload.state)
 
 
 def _received(request: Request, upload: Upload) -> Response:

@@ -20,7 +20,7 @@ window.said = []
 window.open_uppy = (address, options, tellsSize) => {
   const uppy = new Uppy({
     autoProceed: false,
-    onBeforeFileAdded: (file) => (tellsSize ? { ...file, meta: { ...file.meta, size: file.data.size } } : true),
+    onBeforeFileAdded: (file) => (tellsSize ? { ...file, meta: { ...file.meta, file_size: file.data.size } } : true),
   })
   uppy.use(AwsS3, { [V5 ? 'endpoint' : 'companionEndpoint']: address, ...options })
   for (const event of ['upload-success', 'upload-error', 's3-multipart:part-uploaded']) {
