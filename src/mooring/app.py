@@ -15,7 +15,22 @@ from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
 from mooring.uploads.tracking import count_incomplete
-from mooring.web import albums, auth, direct, errors, images, operations, photos, share, storage, uploads, uppy
+from mooring.web import (
+    albums,
+    auth,
+    batch,
+    direct,
+    errors,
+    images,
+    operations,
+    photos,
+    records,
+    share,
+    songs,
+    storage,
+    uploads,
+    uppy,
+)
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
 from mooring.web.limits import LimitsDoor
@@ -73,7 +88,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, uploads, operations, storage, uppy):
+    for module in (auth, albums, photos, direct, share, records, songs, uploads, uppy, batch, operations, storage):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -93,7 +108,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Range"],
+        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Range", "Link", "X-Next-Cursor"],
         max_age=3600,
     )
     proxies = Proxies(networks_of(settings.trusted_proxies)) if settings.trusted_proxies else None
@@ -106,7 +121,12 @@ def _is_file(path: str) -> bool:
 
 def _background(house: House) -> list[Any]:
     sweeping = [house.sweep.for_ever()] if house.settings.sweep else []
-    return [_gauges(house), *sweeping, *([house.worker.run()] if house.settings.worker else [])]
+    return [
+        _gauges(house),
+        house.recordings.notices.run(),
+        *sweeping,
+        *([house.worker.run()] if house.settings.worker else []),
+    ]
 
 
 async def _gauges(house: House) -> None:

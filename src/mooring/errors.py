@@ -95,6 +95,20 @@ class UploadNotFound(MooringError):
         super().__init__(f"Upload not found: {upload_id}.")
 
 
+class RecordNotFound(MooringError):
+    def __init__(self, record_id: int) -> None:
+        super().__init__(f"Record not found: {record_id}")  # guide 003's own words, here and below
+
+
+class RecordPermissionDenied(MooringError):
+    def __init__(self, what: str, user_id: int) -> None:
+        super().__init__(f"Permission denied for {what}, user: {user_id}")
+
+
+class RecordOperationFailed(MooringError):
+    """Of this upload no record can be made."""
+
+
 class QuotaExceeded(MooringError):
     def __init__(self) -> None:
         super().__init__("This upload would exceed your plan's storage. Delete something, or ask for a larger plan.")

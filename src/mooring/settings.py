@@ -172,6 +172,12 @@ class Settings(BaseSettings):
     )
     job_seconds: int = Field(120, ge=1, le=86_400, description="A child process that works on a file may take so long")
     job_memory_bytes: int = Field(2**30, ge=2**28, description="... and so much memory (address space)")
+    immediate_processing_ms: int = Field(
+        400,
+        ge=0,
+        le=30_000,
+        description="So long the answer to a new record waits for its recording to be worked on; 0: not at all",
+    )
     photo_max_pixels: Seconds = Field(100_000_000, description="Photos of more pixels are not worked on")
 
     # ── the process ──

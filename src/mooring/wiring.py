@@ -3,10 +3,8 @@
 import asyncio
 import hashlib
 import hmac
-import os
-import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -25,6 +23,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
+from mooring.db.notices import Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -35,26 +34,28 @@ from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.images import Images
 from mooring.library.photos import Photos
+from mooring.library.recordings import CHANNEL, Recordings
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
-from mooring.library.uppy import Uppy, photos_lane, uppy_over
+from mooring.library.songs import Songs
+from mooring.library.uppy import Uppy, uppy_over
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
+from mooring.secret import secret_of
 from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo
+from mooring.uploads.kinds import photo, recording
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
-
-SHORTEST_SECRET = 32
 
 
 @dataclass
@@ -77,9 +78,12 @@ class House:
     share_links: ShareLinks
     shared: Shared
     uppy: Uppy
+    songs: Songs
+    recordings: Recordings
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
+    batch: Batch
     worker: Worker
     doors: str = field(default="starting")
 
@@ -127,6 +131,7 @@ async def open_house(
         closing.push_async_callback(sandbox.close)
         house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox)
         closing.callback(house.accounts.close)
+        closing.push_async_callback(house.batch.close)
         yield house
 
 
@@ -166,7 +171,8 @@ def _house(
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings))
     delivery = _delivery(settings, uploads, metrics)
-    photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
+    kinds = photo(settings.photo_max_bytes), recording(settings.recording_max_bytes)
+    photos = Photos(uploads, kinds[0], metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
@@ -197,10 +203,20 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
-        uppy=uppy_over(uploads, (photos_lane(photos.kind),), metrics, secret, public_url_of(settings)),
+        uppy=uppy_over(uploads, kinds, metrics, secret, public_url_of(settings)),
+        songs=Songs(db, clock),
+        recordings=Recordings(
+            uploads,
+            kinds[1],
+            metrics,
+            Notices(url, CHANNEL),
+            timedelta(milliseconds=settings.immediate_processing_ms),
+            delivery.cdn_url,
+        ),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
+        batch=Batch(db, sweep),
         worker=worker_of(settings, uploads, sandbox, metrics, url),
     )
 
@@ -222,42 +238,6 @@ def _terms(settings: Settings) -> Terms:
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
     )
-
-
-def secret_of(settings: Settings) -> str:
-    """Never defaulted: given and long enough, or, in the embedded default, made once and kept to ourselves."""
-    if settings.secret is not None:
-        secret = settings.secret.get_secret_value()
-        if len(secret) < SHORTEST_SECRET or len(set(secret)) < SHORTEST_SECRET // 4:
-            raise SetupProblem(
-                f"MOORING_SECRET is too weak: give it at least {SHORTEST_SECRET} random characters. "
-                "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-            )
-        return secret
-    if not settings.is_embedded:
-        raise SetupProblem(
-            "MOORING_SECRET is missing. With a database of your own it is not made up for you: every process must have "
-            "the same. "
-            "One way: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
-        )
-    return _kept_secret(settings.data / "secret")
-
-
-def _kept_secret(file: Path) -> str:
-    """Made under another name first, so that a second process finds it whole or not at all."""
-    if not file.exists():
-        made = file.with_name(f"{file.name}.{os.getpid()}")
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(48))
-            new.flush()
-            os.fsync(new.fileno())
-        with suppress(FileExistsError):
-            os.link(made, file)
-        made.unlink()
-    kept = file.read_text()
-    if len(kept) < SHORTEST_SECRET:
-        raise SetupProblem(f"The secret in {file} is damaged. Remove the file: everybody signs in again, old URLs end.")
-    return kept
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:

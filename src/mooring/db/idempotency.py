@@ -12,6 +12,7 @@ from mooring.db.pool import Database, Executor
 from mooring.errors import KeyReused
 
 LIFE = timedelta(hours=24)
+UNDER_WAY = 0  # in place of a status: what was created is there, its answer is not yet final
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,29 @@ class Idempotency:
             answer = await create(tx)
             await _keep(tx, key, answer)
             return answer
+
+    async def create_and_finish(
+        self,
+        key: Key,
+        create: Callable[[Executor], Awaitable[Answer]],
+        finish: Callable[[Answer], Awaitable[Answer]],
+    ) -> Answer:
+        """`create` as above, but its answer is not the last word: `finish` makes that of it, with no transaction open.
+        Calls that come meanwhile, or after a crash, finish too, and all of them answer what the first has kept."""
+        begun = await self.create_once(key, create)
+        if begun.is_final:
+            return begun
+        finished = await finish(begun)
+        kept = await self.db.fetch(
+            "UPDATE idempotency_keys SET status = $3, answer = $4 WHERE user_id = $1 AND key = $2 AND status = $5"
+            " RETURNING 1",
+            key.user_id,
+            key.key,
+            finished.status,
+            finished.body,
+            UNDER_WAY,
+        )
+        return finished if kept else await _recall(self.db, key, self.clock()) or finished
 
     async def answer_once(self, key: Key, act: Callable[[], Awaitable[Answer]]) -> Answer:
         """For calls that are idempotent by themselves and talk to storage: no transaction is open meanwhile."""
@@ -95,7 +119,7 @@ async def _recall(tx: Executor, key: Key, at: datetime) -> Answer | None:
     fingerprint, status, body = rows[0]
     if fingerprint != key.fingerprint:
         raise KeyReused
-    return Answer(status, body)
+    return Answer(status, body, is_final=status != UNDER_WAY)
 
 
 async def _keep(tx: Executor, key: Key, answer: Answer) -> None:
@@ -103,6 +127,6 @@ async def _keep(tx: Executor, key: Key, answer: Answer) -> None:
         "UPDATE idempotency_keys SET status = $3, answer = $4 WHERE user_id = $1 AND key = $2",
         key.user_id,
         key.key,
-        answer.status,
+        answer.status if answer.is_final else UNDER_WAY,
         answer.body,
     )

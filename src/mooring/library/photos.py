@@ -1,7 +1,7 @@
 """Photos: issued into an album, confirmed, shown to their owner."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ from mooring.uploads.gather import Gatherer
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, Trigger, Upload, upload_of
 from mooring.uploads.queries import Issued, Verdict, Wanted, issuing
-from mooring.uploads.served import ServedFile
+from mooring.uploads.served import CdnUrl, ServedFile, url_of
 from mooring.uploads.service import Claim, Uploads, verdict_error
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ class Photos:
     uploads: Uploads
     kind: Kind
     metrics: Metrics
-    cdn_url: Callable[[ServedFile], str | None] = lambda _: None
+    cdn_url: CdnUrl = lambda _: None
 
     @cached_property
     def _issuing(self) -> Gatherer[Wanted, Issued]:
@@ -148,16 +148,7 @@ class Photos:
         served = ServedFile(
             upload.object_key, upload.etag or "", upload.content_type, upload.file_size, upload.original_filename
         )
-        at_cdn = self.cdn_url(served)
-        if at_cdn is not None:
-            return at_cdn
-        terms = self.uploads.terms
-        return self.uploads.storage.presign_get(
-            upload.object_key,
-            at=self.uploads.clock(),
-            lapses_in=terms.download_url_life,
-            content_type=upload.content_type,
-        )
+        return url_of(served, self.uploads, self.cdn_url)
 
     # ── look ──
 

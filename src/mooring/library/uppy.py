@@ -24,10 +24,12 @@ from mooring.errors import (
     NotInParts,
     ObjectNotFound,
     PartSizeNotPossible,
+    RecordNotFound,
     UploadNotFound,
 )
 from mooring.library.capabilities import CapabilityKey, Grant
 from mooring.library.photos import ISSUE_PHOTOS
+from mooring.library.recordings import ISSUE_RECORDING
 from mooring.observe.metrics import Metrics
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Part
@@ -56,10 +58,6 @@ class Lane:
     statement: str
     missing: Callable[[int], MooringError]
     owned: str | None = None  # SQL: is target $1 the user's $2? None: there is nothing to own
-
-
-def photos_lane(kind: Kind) -> Lane:
-    return Lane(kind, ISSUE_PHOTOS, AlbumNotFound, "SELECT 1 FROM albums WHERE id = $1 AND owner_id = $2")
 
 
 class Told(NamedTuple):
@@ -117,9 +115,13 @@ class Uppy:
             raise lane.missing(granted.target_id or 0)
 
 
-def uppy_over(uploads: Uploads, lanes: Sequence[Lane], metrics: Metrics, secret: str, public_url: str) -> Uppy:
-    by_kind = {lane.kind.name: lane for lane in lanes}
-    return Uppy(uploads, DirectUploads(uploads), CapabilityKey.derived_from(secret), by_kind, metrics, public_url)
+def uppy_over(uploads: Uploads, kinds: Sequence[Kind], metrics: Metrics, secret: str, public_url: str) -> Uppy:
+    issuing = {
+        "photo": (ISSUE_PHOTOS, AlbumNotFound, "SELECT 1 FROM albums WHERE id = $1 AND owner_id = $2"),
+        "recording": (ISSUE_RECORDING, RecordNotFound, None),
+    }
+    lanes = {kind.name: Lane(kind, *issuing[kind.name]) for kind in kinds}
+    return Uppy(uploads, DirectUploads(uploads), CapabilityKey.derived_from(secret), lanes, metrics, public_url)
 
 
 @dataclass(frozen=True)

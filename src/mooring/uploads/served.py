@@ -1,7 +1,10 @@
 """A file that may be handed to whoever asked: all that delivering it needs to know."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+
+from mooring.uploads.service import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +15,16 @@ class ServedFile:
     size_bytes: int
     filename: str  # for people, without folders
     modified_at: datetime | None = None  # where it is known
+
+
+CdnUrl = Callable[[ServedFile], str | None]
+
+
+def url_of(file: ServedFile, uploads: Uploads, cdn_url: CdnUrl) -> str:
+    """Where the file can be fetched for a while: at the CDN, or, without one, in storage."""
+    return cdn_url(file) or uploads.storage.presign_get(
+        file.object_key,
+        at=uploads.clock(),
+        lapses_in=uploads.terms.download_url_life,
+        content_type=file.content_type,
+    )

@@ -115,7 +115,8 @@ class Uploads:
             for one, row in zip(issued, wanted, strict=True)
         ]
 
-    def signed_put(self, upload: Wanted | Upload, *, at: datetime) -> Signed:
+    def signed_put(self, upload: Wanted | Upload, *, at: datetime, write_once: bool = True) -> Signed:
+        """`write_once` is a header more that the client must send, at storages that know it."""
         return self.storage.presign_put(
             upload.object_key,
             content_type=upload.content_type,
@@ -123,6 +124,7 @@ class Uploads:
             at=at,
             lapses_in=self.terms.upload_url_life,
             sha256=upload.sha256 if isinstance(upload, Wanted) else upload.checksum_sha256,
+            write_once=write_once,
         )
 
     # ── arrive ──

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 
+from mooring.db.pool import Executor
 from mooring.errors import FileNotArrived, MooringError, UploadRejected
 from mooring.uploads import queries, removals
 from mooring.uploads.in_parts import InParts
@@ -48,20 +49,25 @@ class Sweep:
     async def for_ever(self) -> None:
         """Until cancelled. A failing sweep is told and tried again."""
         while True:
-            try:
-                await self.once()
-            except MooringError as failure:
-                log.warning("sweep_failed", why=str(failure))
-            except Exception:
-                log.exception("sweep_failed")
+            await self.once_or_told()
             await asyncio.sleep(self.pause.total_seconds())
+
+    async def once_or_told(self) -> None:
+        """What went wrong is in the log."""
+        try:
+            await self.once()
+        except MooringError as failure:
+            log.warning("sweep_failed", why=str(failure))
+        except Exception:
+            log.exception("sweep_failed")
 
     async def once(self) -> Swept:
         """All that is due now, batch by batch."""
         swept = Swept()
-        while await self._look_for_bytes(swept) == self.batch_size:
+        size = await said_batch_size(self.uploads.db) or self.batch_size
+        while await self._look_for_bytes(swept, size) == size:
             pass
-        while await self._remove_objects(swept) == self.batch_size:
+        while await self._remove_objects(swept, size) == size:
             pass
         for chore in self.chores:
             await chore(self.uploads.clock())
@@ -69,10 +75,10 @@ class Sweep:
             log.info("swept", **vars(swept))
         return swept
 
-    async def _look_for_bytes(self, swept: Swept) -> int:
+    async def _look_for_bytes(self, swept: Swept, size: int) -> int:
         at = self.uploads.clock()
         reclaim_after = self.uploads.terms.reclaim_after
-        due = await queries.take_due(self.uploads.db, at=at, reclaim_after=reclaim_after, limit=self.batch_size)
+        due = await queries.take_due(self.uploads.db, at=at, reclaim_after=reclaim_after, limit=size)
         absent = [upload for upload in await self._each(self._look, due, swept) if upload]
         given_up = [up for up in absent if at >= max(up.created_at + reclaim_after, up.expires_at + SLOW_PUT)]
         lapsed = [up.id for up in absent if up not in given_up and up.expires_at < at]
@@ -102,9 +108,9 @@ class Sweep:
             swept.reclaimed += 1
             log.info("upload_reclaimed", upload_id=upload.id, user_id=upload.uploader_id, trigger=Trigger.SWEEP)
 
-    async def _remove_objects(self, swept: Swept) -> int:
+    async def _remove_objects(self, swept: Swept, size: int) -> int:
         at = self.uploads.clock()
-        due = await removals.take_due(self.uploads.db, at=at, limit=self.batch_size)
+        due = await removals.take_due(self.uploads.db, at=at, limit=size)
         gone = [key for key in await self._each(self._remove, due, swept) if key]
         if gone:
             await removals.settle(self.uploads.db, gone, at=at)
@@ -133,3 +139,15 @@ class Sweep:
                 return await do(item, swept)
 
         return await asyncio.gather(*(one(item) for item in items))
+
+
+async def said_batch_size(tx: Executor) -> int | None:
+    """What an administrator said that all instances go by, if one did."""
+    rows = await tx.fetch("SELECT size FROM batch")
+    return rows[0][0] if rows else None
+
+
+async def say_batch_size(tx: Executor, size: int) -> None:
+    await tx.fetch(
+        "INSERT INTO batch (size) VALUES ($1) ON CONFLICT (is_the_only_one) DO UPDATE SET size = excluded.size", size
+    )

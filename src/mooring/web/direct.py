@@ -11,10 +11,10 @@ from mooring.db.pool import Executor
 from mooring.library.direct_photos import DirectPhotos
 from mooring.uploads.lifecycle import Upload
 from mooring.web.callers import SignedIn
-from mooring.web.forms import FileForm, refusal
+from mooring.web.forms import FileForm
 from mooring.web.once import IdempotencyKey, create_once
 from mooring.web.photos import ConfirmedPhoto, PhotoDescription, PhotoTitle
-from mooring.web.shapes import BIGGEST, Id, read_form
+from mooring.web.shapes import BIGGEST, Id, read_form, refusal
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 

@@ -7,18 +7,14 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator
 
-from fastapi.exceptions import RequestValidationError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from mooring.web.edge import header
+from mooring.web.shapes import refusal
 
 MOST_BESIDES = 64 * 2**10  # bytes of a form that are not its file: fields, headers, boundaries
-
-
-def refusal(field: str, why: str) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": ("body", field), "msg": why}])
 
 
 class FileForm:

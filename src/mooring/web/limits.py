@@ -28,6 +28,8 @@ KNOWN: Mapping[str, str | None] = {
     "/photos/confirm": CONFIRM,
     "/photos/confirm/batch": CONFIRM,
     "/uppy/capabilities": WRITE,
+    "/records/async/presigned-url": ISSUE,
+    "/records/async": CONFIRM,
     "/health": None,
     "/health/live": None,
     "/metrics": None,

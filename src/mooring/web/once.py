@@ -48,6 +48,27 @@ async def create_once(
     return _response(answer)
 
 
+async def create_and_finish(
+    request: Request,
+    caller: Caller,
+    create: Callable[[Executor | None], Awaitable[Shown]],
+    finish: Callable[[Shown], Awaitable[Shown]],
+    shape: type[Shown],
+) -> Response:
+    """For what goes on after it was created: `finish` waits for it, with no transaction open."""
+    key = await _key_of(request, caller)
+    if key is None:
+        return reply(await finish(await create(None)))
+
+    async def begun(tx: Executor) -> Answer:
+        return replace(_answer(await create(tx), 200), is_final=False)
+
+    async def finished(answer: Answer) -> Answer:
+        return _answer(await finish(shape.model_validate_json(answer.body)), 200)
+
+    return _response(await request.app.state.house.idempotency.create_and_finish(key, begun, finished))
+
+
 async def answer_once(
     request: Request,
     caller: Caller,

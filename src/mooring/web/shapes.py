@@ -7,10 +7,14 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 
 BIGGEST = 2**63 - 1
+# What a browser's form makes of a number that it does not have: the length of its own recording is `Infinity`.
+UNKNOWN = ("", "Infinity", "NaN", "null", "undefined")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 Id = Annotated[int, Field(ge=1, le=BIGGEST)]
 PathId = Annotated[int, Path(ge=1, le=BIGGEST)]
@@ -41,6 +45,18 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class AskedInCamelCase(Asked):
+    """Guides 003 and 004 write their fields so."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class InCamelCase(BaseModel):
+    """The same of answers. In here they are made by their plain names."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
+
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -56,6 +72,37 @@ def read_form(fields: dict[str, Any], model: type[Body]) -> Body:
         return model.model_validate(fields)
     except ValidationError as wrong:
         raise _refusal(wrong) from None
+
+
+async def read_fields(request: Request, model: type[Body]) -> Body:
+    """JSON, or a form of either kind with the same fields, each once and none of them a file."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in FORMS:
+        return await read(request, model)
+    async with request.form(max_files=1, max_fields=50) as form:
+        sent = form.multi_items()
+    for name, value in sent:
+        if not isinstance(value, str):
+            raise refusal(name, "A file has no place here: send it to the URL that you get.")
+        if len(form.getlist(name)) > 1:
+            raise refusal(name, "This field is there twice.")
+    optional = {field.alias or name for name, field in model.model_fields.items() if not field.is_required()}
+    try:
+        return model.model_validate_strings(
+            {name: value for name, value in sent if name not in optional or value not in UNKNOWN}
+        )
+    except ValidationError as wrong:
+        raise _refusal(wrong) from None
+
+
+def either_body(model: type[BaseModel]) -> dict[str, Any]:
+    """For the OpenAPI of what `read_fields` reads."""
+    content = {media: {"schema": model.model_json_schema()} for media in ("application/json", *FORMS)}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def refusal(field: str, why: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("body", field), "msg": why}])
 
 
 def _refusal(wrong: ValidationError) -> RequestValidationError:

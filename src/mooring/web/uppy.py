@@ -15,8 +15,8 @@ from mooring.library.uppy import Door, Told
 from mooring.uploads.lifecycle import Upload
 from mooring.web.callers import SignedIn
 from mooring.web.edge import header
-from mooring.web.forms import FileForm, refusal
-from mooring.web.shapes import BIGGEST, Asked, Id, PathId, Text, read_form, reply
+from mooring.web.forms import FileForm
+from mooring.web.shapes import BIGGEST, Asked, Id, PathId, Text, read_form, refusal, reply
 
 router = APIRouter(prefix="/uppy", tags=["uppy"])
 
@@ -35,7 +35,7 @@ def is_file(path: str) -> bool:
 
 
 class NewCapability(Asked):
-    kind: Literal["photo"]
+    kind: Literal["photo", "recording"]
     album_id: Annotated[Id | None, Field(description="Of a photo: where it goes")] = None
     expires_in: Annotated[int, Field(ge=1, le=int(LONGEST_LIFE.total_seconds()))] | None = Field(
         None, description="Seconds from now; without it `MOORING_UPPY_CAPABILITY_SECONDS`"

@@ -1,0 +1,48 @@
+"""What an administrator asks of the work on uploads: how much at a time, now, and how it stands."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from mooring.db.pool import Database
+from mooring.uploads.sweep import Sweep, say_batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    active_jobs: int  # of all workers
+    queue_depth: int  # jobs that are due and wait for a worker
+    processing_count: int
+    failed_count: int
+    completed_count: int
+
+
+@dataclass
+class Batch:
+    db: Database
+    sweep: Sweep
+    _sweeping: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    async def set_size(self, size: int) -> None:
+        """How many uploads each sweep takes at a time, in every instance, from its next sweep on."""
+        await say_batch_size(self.db, size)
+
+    def trigger(self) -> None:
+        """A sweep now, here, and never two beside each other."""
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self.sweep.once_or_told())
+
+    async def close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+
+    async def statistics(self) -> Statistics:
+        row = await self.db.fetchrow(
+            """
+SELECT (SELECT count(*) FROM pgqueuer WHERE status = 'picked'),
+       (SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()),
+       (SELECT count(*) FROM uploads WHERE processing_status = 'PROCESSING'),
+       (SELECT count(*) FROM uploads WHERE processing_status = 'FAILED'),
+       (SELECT count(*) FROM uploads WHERE processing_status = 'COMPLETED')"""
+        )
+        return Statistics(*(row or ()))
