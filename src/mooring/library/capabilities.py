@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
+import json
 import re
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -11,7 +12,9 @@ from typing import NamedTuple
 from mooring.errors import CapabilityNotValid
 
 LONGEST_LIFE = timedelta(days=1)
-CAPABILITY_PATTERN = re.compile(r"(([0-9]{1,19})-([a-z]{1,20})-([0-9]{0,19})-([0-9]{1,11}))-([A-Za-z0-9_-]{43})")
+CAPABILITY_PATTERN = re.compile(
+    r"(([0-9]{1,19})\.([a-z]{1,20})\.([A-Za-z0-9_-]{0,1400})\.([0-9]{1,11}))\.([A-Za-z0-9_-]{43})"
+)
 
 
 class Grant(NamedTuple):
@@ -19,7 +22,7 @@ class Grant(NamedTuple):
 
     user_id: int
     kind: str
-    target_id: int | None
+    target: int | str | None  # a photo's album; a video's project, which is the client's own word
     expires_at: datetime
 
 
@@ -34,9 +37,9 @@ class CapabilityKey:
         return cls(hmac.digest(secret.encode(), b"mooring upload capabilities", hashlib.sha256))
 
     def write(self, grant: Grant) -> str:
-        target = "" if grant.target_id is None else str(grant.target_id)
-        what = f"{grant.user_id}-{grant.kind}-{target}-{int(grant.expires_at.timestamp())}"
-        return f"{what}-{self._proof(what)}"
+        target = "" if grant.target is None else _text(json.dumps(grant.target).encode())
+        what = f"{grant.user_id}.{grant.kind}.{target}.{int(grant.expires_at.timestamp())}"
+        return f"{what}.{self._proof(what)}"
 
     def read(self, text: str, at: datetime) -> Grant:
         """Believed as a whole or not at all: what was altered in it is never looked at."""
@@ -46,8 +49,12 @@ class CapabilityKey:
         expires_at = datetime.fromtimestamp(int(parts[5]), UTC)
         if expires_at <= at:
             raise CapabilityNotValid(f"This upload address lapsed at {expires_at.isoformat()}. Ask for a new one.")
-        return Grant(int(parts[2]), parts[3], int(parts[4]) if parts[4] else None, expires_at)
+        target = json.loads(urlsafe_b64decode(parts[4] + "=" * (-len(parts[4]) % 4))) if parts[4] else None
+        return Grant(int(parts[2]), parts[3], target, expires_at)
 
     def _proof(self, what: str) -> str:
-        digest = hmac.digest(self.key, what.encode(), hashlib.sha256)
-        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return _text(hmac.digest(self.key, what.encode(), hashlib.sha256))
+
+
+def _text(content: bytes) -> str:
+    return urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -6,6 +6,7 @@ Until then the row says one byte more than came: no part alone is ever taken for
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mooring.db.pool import Executor
 from mooring.errors import FileTooLarge, NotPending, PartsDiffer, PartsMissing, QuotaExceeded, UrlNotValid
@@ -25,9 +26,9 @@ NOTHING_YET = 1
 class OpenSize:
     parts: InParts
 
-    async def issue(self, tx: Executor, statement: str, wanted: Wanted) -> Issued:
+    async def issue(self, tx: Executor, statement: str, wanted: Wanted, *, also: Sequence[Any] = ()) -> Issued:
         wanted = wanted._replace(file_size=NOTHING_YET)
-        [issued] = await self.parts.uploads.issue(tx, statement, [wanted], part_size=LARGEST_PART)
+        [issued] = await self.parts.uploads.issue(tx, statement, [wanted], part_size=LARGEST_PART, also=also)
         if issued.verdict is Verdict.ISSUED:
             await tx.fetch("UPDATE uploads SET size_is_open = true WHERE id = $1", issued.upload_id)
         return issued

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -94,12 +94,24 @@ class Uploads:
         )
 
     async def issue(
-        self, tx: Executor, statement: str, wanted: Sequence[Wanted], *, part_size: int | None = None
+        self,
+        tx: Executor,
+        statement: str,
+        wanted: Sequence[Wanted],
+        *,
+        part_size: int | None = None,
+        also: Sequence[Any] = (),
     ) -> list[Issued]:
         """All of one user's, or none of them. `part_size`: they come in parts (`in_parts.py`)."""
         terms = self.terms
         return await queries.issue(
-            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size
+            tx,
+            statement,
+            wanted,
+            plans=terms.plans,
+            look_before=terms.look_before,
+            part_size=part_size,
+            also=also,
         )
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:

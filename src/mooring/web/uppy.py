@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mooring.library.capabilities import LONGEST_LIFE
-from mooring.library.uppy import Door, Told
+from mooring.library.uppy_door import Door, Told
 from mooring.uploads.lifecycle import Upload
 from mooring.web.callers import SignedIn
 from mooring.web.edge import header
@@ -147,7 +147,7 @@ async def create_capability(request: Request, caller: SignedIn, asked: NewCapabi
     """An address that a client may upload to for a while, without signing in: files of one kind, to one place."""
     house = request.app.state.house
     life = timedelta(seconds=asked.expires_in or house.settings.uppy_capability_seconds)
-    text, granted = await house.uppy.grant(asked.kind, user_id=caller.user_id, target_id=asked.album_id, life=life)
+    text, granted = await house.uppy.grant(asked.kind, user_id=caller.user_id, target=asked.album_id, life=life)
     return Capability(capability=text, url=house.uppy.url(text), expires_at=granted.expires_at)
 
 
