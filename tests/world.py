@@ -19,11 +19,12 @@ from mooring.uploads import queries
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.in_parts import InParts
 from mooring.uploads.in_parts import Plan as PartPlan
+from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import photo
 from mooring.uploads.lifecycle import Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Claim, Terms, Uploads, verdict_error
+from mooring.uploads.service import Claim, Terms, Uploads
 from mooring.uploads.sweep import Sweep
 
 BODY = b"\xff\xd8\xff not really a picture"

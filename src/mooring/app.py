@@ -21,6 +21,7 @@ from mooring.web import (
     batch,
     direct,
     errors,
+    events,
     images,
     operations,
     photos,
@@ -40,7 +41,7 @@ from mooring.wiring import House, open_house
 log = structlog.get_logger()
 
 GAUGE_SECONDS = 60
-HOT = (photos.hot, images.hot)
+HOT = (photos.hot, images.hot, events.hot)
 
 
 class Application(FastAPI):
@@ -120,12 +121,15 @@ def _is_file(path: str) -> bool:
 
 
 def _background(house: House) -> list[Any]:
-    sweeping = [house.sweep.for_ever()] if house.settings.sweep else []
+    settings = house.settings
+    sweeping = [house.sweep.for_ever()] if settings.sweep and "sweep" in settings.triggers else []
+    listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
     return [
         _gauges(house),
         house.recordings.notices.run(),
         *sweeping,
-        *([house.worker.run()] if house.settings.worker else []),
+        *listening,
+        *([house.worker.run()] if settings.worker else []),
     ]
 
 

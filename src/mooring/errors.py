@@ -228,6 +228,31 @@ class NotFailed(MooringError):
         super().__init__(f"Upload {upload_id} is {state}: only one that FAILED can be tried again.")
 
 
+class TriggerOff(MooringError):
+    def __init__(self, trigger: str) -> None:
+        super().__init__(f"Arrivals by '{trigger}' are switched off here. {_INSTEAD.get(trigger, '')}".rstrip())
+
+
+_INSTEAD = {
+    "client": "The upload is noticed without your call: ask for its state, or wait to hear of it.",
+    "event": "MOORING_TRIGGERS must name it and MOORING_EVENTS_SECRET must be set.",
+    "function": "MOORING_TRIGGERS must name it.",
+}
+
+
+class NotTheSender(MooringError):
+    def __init__(self) -> None:
+        super().__init__(
+            "Storage events come with the secret of MOORING_EVENTS_SECRET: in the header "
+            "'Authorization: Bearer <secret>', or as the password of Basic."
+        )
+
+
+class EventsNotReadable(MooringError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"This is no storage event: {why}.")
+
+
 # ── what storage refuses ─────────────────────────────────────────────────────────────────────────
 
 

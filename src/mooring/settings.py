@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Seconds = Annotated[int, Field(gt=0)]
+JobSeconds = Annotated[int, Field(ge=1, le=86_400)]
 UrlSeconds = Annotated[int, Field(gt=0, lt=7 * 86400)]  # S3 signs for no longer
 
 
@@ -125,6 +126,17 @@ class Settings(BaseSettings):
     cdn_key_id: str | None = Field(None, description="cloudfront: ID of the public key there")
     cdn_token_seconds: int = Field(120, ge=10, le=120, description="Life of a CDN URL")
 
+    # ── what tells of arrivals ──
+    triggers: Annotated[list[Literal["client", "event", "function", "sweep"]], NoDecode] = Field(
+        default=["client", "event", "sweep"], description="What may tell that bytes arrived, separated by commas"
+    )
+    events_secret: SecretStr | None = Field(
+        None, min_length=16, description="The bearer of `POST /events/storage`; without it that is off"
+    )
+    events_target: SecretStr | None = Field(
+        None, description="Where `mooring storage setup` has the bucket send its events"
+    )
+
     # ── the sweep ──
     sweep: bool = Field(True, description="Whether `mooring serve` sweeps too")
     batch_size: int = Field(
@@ -170,8 +182,8 @@ class Settings(BaseSettings):
     job_pause_seconds: float = Field(
         10, gt=0, le=300, description="Pause before the second attempt; it doubles with each, up to 5 minutes"
     )
-    job_seconds: int = Field(120, ge=1, le=86_400, description="A child process that works on a file may take so long")
-    job_memory_bytes: int = Field(2**30, ge=2**28, description="... and so much memory (address space)")
+    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; twice that by the clock")
+    job_memory_bytes: int = Field(2**30, ge=2**28, description="Memory (address space) that work on a file may take")
     immediate_processing_ms: int = Field(
         400,
         ge=0,
@@ -179,6 +191,15 @@ class Settings(BaseSettings):
         description="So long the answer to a new record waits for its recording to be worked on; 0: not at all",
     )
     photo_max_pixels: Seconds = Field(100_000_000, description="Photos of more pixels are not worked on")
+    recording_job_seconds: JobSeconds = Field(600, description="`MOORING_JOB_SECONDS` of recordings")
+    recording_max_seconds: Seconds = Field(6 * 3600, description="Recordings that last longer are not worked on")
+    video_job_seconds: JobSeconds = Field(3600, description="`MOORING_JOB_SECONDS` of videos, for each thread")
+    video_job_memory_bytes: int = Field(2 * 2**30, ge=2**28, description="`MOORING_JOB_MEMORY_BYTES` of videos")
+    video_max_seconds: Seconds = Field(2 * 3600, description="Videos that last longer are not worked on")
+    video_max_pixels: Seconds = Field(36_000_000, description="Videos with larger pictures are not worked on")
+    video_threads: int | None = Field(
+        None, ge=1, le=64, description="Threads that work on a video; default: cores by `MOORING_WORKER_CONCURRENCY`"
+    )
 
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
@@ -192,7 +213,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "triggers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

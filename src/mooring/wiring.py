@@ -5,7 +5,7 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ from mooring.uploads.kinds import photo, recording
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
 
@@ -71,6 +72,8 @@ class House:
     accounts: Accounts
     idempotency: Idempotency
     uploads: Uploads
+    storage_events: StorageEvents
+    doorbell: Doorbell
     albums: Albums
     photos: Photos
     direct_photos: DirectPhotos
@@ -123,13 +126,14 @@ async def open_house(
         db = await open_database(url, most=most, on_error=metrics.db_errors.inc)
         closing.push_async_callback(db.close)
         secret = secret_of(settings)
-        storage = storage_of(settings, secret, clock)
+        doorbell = Doorbell()
+        storage = storage_of(settings, secret, clock, doorbell)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
-        house = _house(settings, clock, metrics, db, storage, secret, http, url, sandbox)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox)
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
@@ -160,6 +164,7 @@ def _house(
     metrics: Metrics,
     db: Database,
     storage: Storage,
+    doorbell: Doorbell,
     secret: str,
     http: httpx.AsyncClient,
     url: str,
@@ -169,7 +174,7 @@ def _house(
     accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
-    uploads = Uploads(db, storage, clock, _terms(settings))
+    uploads = Uploads(db, storage, clock, _terms(settings), metrics.arrived)
     delivery = _delivery(settings, uploads, metrics)
     kinds = photo(settings.photo_max_bytes), recording(settings.recording_max_bytes)
     photos = Photos(uploads, kinds[0], metrics, delivery.cdn_url)
@@ -197,6 +202,8 @@ def _house(
         accounts=accounts,
         idempotency=idempotency,
         uploads=uploads,
+        storage_events=StorageEvents(uploads, metrics),
+        doorbell=doorbell,
         albums=Albums(db, clock),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
@@ -237,15 +244,17 @@ def _terms(settings: Settings) -> Terms:
             Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
+        triggers=frozenset(settings.triggers),
     )
 
 
-def storage_of(settings: Settings, secret: str, clock: Clock) -> Storage:
+def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
     kind, _, rest = settings.storage.partition(":")
     if kind == "disk" and (rest or not settings.s3_bucket):
         folder = Path(rest) if rest else settings.data / "storage"
         derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        return DiskStorage(folder, derived, public_url_of(settings), clock)
+        store = DiskStorage(folder, derived, public_url_of(settings), clock)
+        return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
         return S3Storage(_bucket(settings))
     raise SetupProblem(

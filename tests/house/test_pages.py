@@ -51,6 +51,9 @@ OF_THE_GUIDES: Mapping[str, tuple[type[MetricWrapperBase], tuple[str, ...]]] = {
     "photo_api_record_presign_duration_seconds": (Histogram, ("result",)),
     "photo_api_record_creation_duration_seconds": (Histogram, ("result",)),
     "photo_api_immediate_processing_total": (Counter, ("result",)),
+    "photo_api_upload_arrivals_total": (Counter, ("trigger",)),
+    "photo_api_upload_arrival_lag_seconds": (Histogram, ("trigger",)),
+    "photo_api_storage_events_total": (Counter, ("result",)),
 }
 REQUEST_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]
 

@@ -109,8 +109,9 @@ class Mooring:
 
     def environment(self, more: dict[str, str]) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        # What arrives stays as it came, unless a test wants it worked on.
-        return {**clean, "PYTHONWARNINGS": "error", "MOORING_WORKER": "off", **self.env, **more}
+        # What is PUT waits for its confirm and stays as it came, unless a test wants it told of or worked on.
+        quiet = {"MOORING_WORKER": "off", "MOORING_TRIGGERS": "client,sweep"}
+        return {**clean, "PYTHONWARNINGS": "error", **quiet, **self.env, **more}
 
     def database_pid(self) -> int:
         return int((self.data / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0])

@@ -21,7 +21,8 @@ def settings_for(database_url: str, folder: Path, **more: Any) -> Settings:
         public_url="http://testserver",
         sweep=False,
         worker=False,
-        **more,
+        # What a client PUTs waits for its confirm, unless a test wants to hear the disk tell of it.
+        **{"triggers": ["client", "sweep"], **more},
     )
 
 

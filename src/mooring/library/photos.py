@@ -14,11 +14,12 @@ from mooring.errors import AlbumNotFound, DatabaseUnavailable, MooringError, Pho
 from mooring.observe.metrics import Metrics
 from mooring.storage.port import Signed
 from mooring.uploads.gather import Gatherer
+from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, Trigger, Upload, upload_of
 from mooring.uploads.queries import Issued, Verdict, Wanted, issuing
 from mooring.uploads.served import CdnUrl, ServedFile, url_of
-from mooring.uploads.service import Claim, Uploads, verdict_error
+from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
 

@@ -24,11 +24,12 @@ from mooring.observe.metrics import Metrics
 from mooring.storage.port import Signed
 from mooring.uploads import queries
 from mooring.uploads.describing import describe, describing
+from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, State, Trigger, Upload, upload_of
 from mooring.uploads.queries import Verdict, issuing
 from mooring.uploads.served import CdnUrl, ServedFile, url_of
-from mooring.uploads.service import Claim, Uploads, verdict_error
+from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
 

@@ -31,11 +31,12 @@ from mooring.uploads import queries, removals
 from mooring.uploads.direct import DirectUploads, Landing
 from mooring.uploads.in_parts import InParts, is_possible
 from mooring.uploads.kinds import Kind
-from mooring.uploads.lifecycle import SLOW_PUT, Trigger, Upload
+from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, Trigger, Upload, upload_of
 from mooring.uploads.multipart import MOST_PARTS, SMALLEST_PART
 from mooring.uploads.open_size import OpenSize
 from mooring.uploads.queries import Issued, Verdict, Wanted
-from mooring.uploads.service import Claim, Uploads, verdict_error
+from mooring.uploads.judging import verdict_error
+from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
 
@@ -231,9 +232,12 @@ class Door:
         return self._own(await self.uploads.get(upload_id, owner_id=self.granted.user_id), key)
 
     async def _by_uuid(self, uuid: UUID) -> Upload:
-        upload = await queries.find_by_uuid(self.uploads.db, uuid)
-        if upload is None or upload.uploader_id != self.granted.user_id:
+        found = await self.uploads.db.fetch(
+            f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.uploader_id = $2", uuid, self.granted.user_id
+        )
+        if not found:
             raise ObjectNotFound(str(uuid))
+        upload = upload_of(found[0])
         return self._own(upload, upload.object_key)
 
     def _own(self, upload: Upload, key: str) -> Upload:

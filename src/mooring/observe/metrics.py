@@ -15,6 +15,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from mooring.observe.of_arrivals import OfArrivals
 from mooring.observe.of_recordings import OfRecordings
 
 Result = Literal["success", "failure"]
@@ -34,7 +35,7 @@ PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
 
 
-class Metrics(OfRecordings):
+class Metrics(OfArrivals, OfRecordings):
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, that nobody asked for
         self.registry = CollectorRegistry(auto_describe=True)
@@ -48,6 +49,7 @@ class Metrics(OfRecordings):
         self._count_share_links(self.registry)
         self._count_processing(self.registry)
         self._count_recordings(self.registry)
+        self._count_arrivals(self.registry)
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
         self.ready = Gauge(

@@ -17,3 +17,13 @@ class Recipe:
 
 def photo(*, seconds: int, memory_bytes: int, max_pixels: int) -> Recipe:
     return Recipe("photo", ("thumb", "large", "clean"), seconds, memory_bytes, {"max_pixels": max_pixels})
+
+
+def recording(*, seconds: int, memory_bytes: int, max_seconds: int) -> Recipe:
+    limits = {"max_seconds": max_seconds}
+    return Recipe("recording", ("audio", "peaks"), seconds, memory_bytes, limits, has_spare=True)
+
+
+def video(*, seconds: int, memory_bytes: int, max_seconds: int, max_pixels: int, threads: int) -> Recipe:
+    limits = {"max_seconds": max_seconds, "max_pixels": max_pixels}
+    return Recipe("video", ("poster", "720p"), seconds, memory_bytes, limits, threads)

@@ -21,12 +21,18 @@ from mooring.storage.threads import each, off_loop
 _PAGE = 500
 
 
+def _unheard(_: str) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class DiskStorage:
     root: Path
     secret: bytes
     public_url: str
     clock: Clock
+    # Told the key of each object that a client brought, as a bucket tells with its events. It must not wait or fail.
+    tell: Callable[[str], None] = _unheard
 
     # ── temporary URLs ──
 
@@ -81,7 +87,10 @@ class DiskStorage:
         terms.check_headers(content_type=content_type, length=length)
         if terms.write_once and await self.stat(key):
             raise ObjectExists  # known before a gigabyte was read; the link below is what decides
-        return await self._keep(terms.exactly(chunks), self._namer(key, terms), sha256=terms.sha256)
+        came = await self._keep(terms.exactly(chunks), self._namer(key, terms), sha256=terms.sha256)
+        if terms.multipart_id is None:
+            self.tell(key)
+        return came
 
     async def show(self, key: str, query: str) -> Shown:
         """A GET or HEAD of one of these URLs."""
@@ -146,7 +155,9 @@ class DiskStorage:
         return await off_loop(self._multiparts.parts, key, multipart_id)
 
     async def complete_multipart(self, key: str, multipart_id: str, parts: Sequence[Part]) -> Found:
-        return await off_loop(self._multiparts.complete, key, multipart_id, parts)
+        joined = await off_loop(self._multiparts.complete, key, multipart_id, parts)
+        self.tell(key)
+        return joined
 
     async def abort_multipart(self, key: str, multipart_id: str) -> None:
         await off_loop(self._multiparts.abort, key, multipart_id)

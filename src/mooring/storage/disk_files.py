@@ -173,7 +173,7 @@ def etag_of(facts: os.stat_result) -> str:
 
 
 def found(facts: os.stat_result) -> Found:
-    return Found(facts.st_size, etag_of(facts))
+    return Found(facts.st_size, etag_of(facts), modified_at=modified_at(facts))
 
 
 def modified_at(facts: os.stat_result) -> datetime:

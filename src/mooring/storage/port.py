@@ -13,6 +13,7 @@ class Found(NamedTuple):
     size: int
     etag: str  # changes whenever the bytes do; without quotes
     sha256: str | None = None  # hex, where the storage keeps it; None says nothing
+    modified_at: datetime | None = None  # what `stat` says of it; some storages only to the second
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mooring.storage.parts import check_part
 from mooring.storage.port import Found, Listed, OpenMultipart, Part, Signed, Step
 from mooring.storage.s3_bucket import Bucket
 from mooring.storage.s3_calls import Answer, Calls
-from mooring.storage.s3_headers import base64_of, hex_of, length_of, size_of, type_of
+from mooring.storage.s3_headers import base64_of, hex_of, length_of, size_of, time_of, type_of
 from mooring.storage.s3_multipart import S3Multiparts, succeeded
 from mooring.storage.s3_setup import prepare
 from mooring.storage.s3_sign import Signer
@@ -90,7 +90,8 @@ class S3Storage:
         answer = await self._head(key)
         if answer is None:
             return None
-        return Found(size_of(answer), answer.etag, hex_of(answer.headers.get("x-amz-checksum-sha256", "")))
+        sha256 = hex_of(answer.headers.get("x-amz-checksum-sha256", ""))
+        return Found(size_of(answer), answer.etag, sha256, time_of(answer.headers.get("Last-Modified", "")))
 
     async def read(
         self, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None

@@ -15,9 +15,10 @@ import structlog
 from mooring.db.pool import Executor
 from mooring.errors import MooringError, QuotaExceeded, StorageUnavailable, TooManyInFlight
 from mooring.uploads import removals
+from mooring.uploads.judging import verdict_error
 from mooring.uploads.lifecycle import SLOW_PUT, Move, Trigger, Upload
 from mooring.uploads.queries import Verdict, Wanted
-from mooring.uploads.service import Uploads, verdict_error
+from mooring.uploads.service import Uploads
 
 log = structlog.get_logger()
 

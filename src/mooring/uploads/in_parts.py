@@ -24,10 +24,11 @@ from mooring.errors import (
 )
 from mooring.storage.port import Part
 from mooring.uploads import queries
+from mooring.uploads.judging import as_settled
 from mooring.uploads.lifecycle import State, Trigger, Upload
 from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, Cut
 from mooring.uploads.queries import Wanted
-from mooring.uploads.service import Uploads, as_settled
+from mooring.uploads.service import Uploads
 
 log = structlog.get_logger()
 

@@ -90,6 +90,7 @@ class Move(NamedTuple):
     etag: str | None = None
     error: str | None = None
     detail: Mapping[str, Any] | None = None
+    came_at: datetime | None = None  # when the bytes were there, where somebody says so
 
 
 # The WHERE of `moved` is the lock: of two rivals one updates the row, the other none. Rows are locked in the order of

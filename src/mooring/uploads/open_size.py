@@ -17,7 +17,7 @@ from mooring.uploads.lifecycle import State, Upload
 from mooring.uploads.multipart import LARGEST_PART
 from mooring.uploads.queries import Issued, Verdict, Wanted
 from mooring.uploads.quota import Plan
-from mooring.uploads.service import as_settled
+from mooring.uploads.judging import as_settled
 
 NOTHING_YET = 1
 

@@ -1,6 +1,6 @@
 """The SQL on uploads, but for the one statement that writes their state (`lifecycle.ADVANCE`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -40,12 +40,9 @@ class Issued(NamedTuple):
     verdict: Verdict
 
 
-def issuing(
-    kind: str, directory: str, *, allowed: str, described: bool, with_it: str, project: str | None = None
-) -> str:
+def issuing(kind: str, directory: str, *, allowed: str, described: bool, with_it: str) -> str:
     """The statement that issues one upload or a thousand of this kind. `allowed` selects from `wanted` those whose
-    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`;
-    `project` says where the project is found, for kinds that may have one.
+    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`.
 
     The uploads of one user are granted together or not at all. Quota rows are locked in the order of their ids."""
     return f"""
@@ -77,10 +74,10 @@ WITH wanted AS MATERIALIZED (
 ), issued AS (
     INSERT INTO uploads (id, uuid, kind, original_filename, extension, uploader_id, target_id, file_size, content_type,
         checksum_sha256, directory, object_key, reserved_bytes, created_at, expires_at, look_at, described_at,
-        part_size{", project_id" if project else ""})
+        part_size)
     SELECT w.id, w.uuid, '{kind}', w.filename, w.extension, w.uploader_id, w.target_id, w.file_size, w.content_type,
         w.sha256, '{directory}', w.object_key, w.file_size, w.at, w.expires_at, w.expires_at - $15::interval,
-        {"w.at" if described else "NULL"}, $16::bigint{f", {project}" if project else ""}
+        {"w.at" if described else "NULL"}, $16::bigint
     FROM allowed w JOIN judged j ON j.user_id = w.uploader_id AND j.verdict = 'issued'
     RETURNING id, target_id, created_at
 ), logged AS (
@@ -100,9 +97,7 @@ async def issue(
     plans: Sequence[Plan],
     look_before: timedelta,
     part_size: int | None = None,
-    also: Sequence[Any] = (),
 ) -> list[Issued]:
-    """`also`: what the library's part of the statement asks for, from $17 on."""
     rows = await tx.fetch(
         statement,
         [w.uuid for w in wanted],
@@ -121,7 +116,6 @@ async def issue(
         [plan.max_in_flight for plan in plans],
         look_before,
         part_size,
-        *also,
     )
     return [Issued(row[0], Verdict(row[1])) for row in rows]
 
@@ -132,17 +126,20 @@ async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
 
 
 async def find_by_key(tx: Executor, object_key: str) -> Upload | None:
+    return (await find_by_keys(tx, [object_key])).get(object_key)
+
+
+async def find_by_keys(tx: Executor, object_keys: Iterable[str]) -> dict[str, Upload]:
+    """Names come from outside and may be anything: what can be none of ours is not asked for."""
+    ours = {key: uuid for key in object_keys if (uuid := uuid_in(key)) and key.isprintable()}
+    if not ours:
+        return {}
     rows = await tx.fetch(
-        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1 AND u.object_key = $2",
-        uuid_in(object_key),
-        object_key,
+        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = ANY ($1::uuid[]) AND u.object_key = ANY ($2::text[])",
+        list(ours.values()),
+        list(ours),
     )
-    return upload_of(rows[0]) if rows else None
-
-
-async def find_by_uuid(tx: Executor, uuid: UUID) -> Upload | None:
-    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = $1", uuid)
-    return upload_of(rows[0]) if rows else None
+    return {upload.object_key: upload for upload in map(upload_of, rows)}
 
 
 def uuid_in(object_key: str) -> UUID | None:

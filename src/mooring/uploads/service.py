@@ -1,11 +1,12 @@
 """One upload's life on a page: issue, arrive, retry, renew, remove. The sweep and the work
 on what arrived are beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -18,15 +19,16 @@ from mooring.errors import (
     NotFailed,
     NotPending,
     QuotaExceeded,
-    TooManyInFlight,
+    TriggerOff,
     UploadGone,
     UploadNotFound,
     UploadRejected,
 )
 from mooring.storage.keys import safe_name
-from mooring.storage.port import Found, Signed, Storage
+from mooring.storage.port import Signed, Storage
 from mooring.uploads import queries, removals
 from mooring.uploads.gather import Gatherer
+from mooring.uploads.judging import as_settled, what_is_wrong
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
 from mooring.uploads.multipart import USUAL_PARTS, PartTerms
@@ -45,6 +47,7 @@ class Terms:
     reclaim_after: timedelta
     plans: Sequence[Plan]
     look_before: timedelta = timedelta(seconds=30)
+    triggers: AbstractSet[str] = frozenset({Trigger.CLIENT, Trigger.EVENT, Trigger.FUNCTION, Trigger.SWEEP})
     parts: PartTerms = USUAL_PARTS
 
 
@@ -57,16 +60,26 @@ class Claim(NamedTuple):
     sha256: str | None = None
 
 
+def _uncounted(_: Trigger, __: timedelta | None) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Uploads:
     db: Database
     storage: Storage
     clock: Clock
     terms: Terms
+    # Called for every arrival: who knocked, and how long the bytes had been there, where that is known.
+    count_arrival: Callable[[Trigger, timedelta | None], None] = _uncounted
 
     @cached_property
     def _finding(self) -> Gatherer[int, Upload | None]:
         return Gatherer(self._find_all)
+
+    @cached_property
+    def _finding_named(self) -> Gatherer[Sequence[str], Upload | None]:
+        return Gatherer(self._find_all_named)
 
     @cached_property
     def _arriving(self) -> Gatherer[Move, Upload | None]:
@@ -94,24 +107,12 @@ class Uploads:
         )
 
     async def issue(
-        self,
-        tx: Executor,
-        statement: str,
-        wanted: Sequence[Wanted],
-        *,
-        part_size: int | None = None,
-        also: Sequence[Any] = (),
+        self, tx: Executor, statement: str, wanted: Sequence[Wanted], *, part_size: int | None = None
     ) -> list[Issued]:
         """All of one user's, or none of them. `part_size`: they come in parts (`in_parts.py`)."""
         terms = self.terms
         return await queries.issue(
-            tx,
-            statement,
-            wanted,
-            plans=terms.plans,
-            look_before=terms.look_before,
-            part_size=part_size,
-            also=also,
+            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size
         )
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
@@ -146,6 +147,8 @@ class Uploads:
     ) -> Upload:
         """Somebody says that the bytes are there. Believed after a look in storage; the answer is the same however
         often, by whomever and in whatever order it is asked."""
+        if trigger not in self.terms.triggers:
+            raise TriggerOff(trigger)
         upload = await self._finding.ask(upload_id)
         if upload is None or owner_id not in (None, upload.uploader_id) or kind not in (None, upload.kind):
             raise UploadNotFound(upload_id)
@@ -153,24 +156,32 @@ class Uploads:
 
     async def arrive_at(self, object_key: str, *, trigger: Trigger) -> Upload | None:
         """The same, by the object's name; None where it is none of ours."""
-        upload = await queries.find_by_key(self.db, object_key)
+        upload = await self.find_named([object_key])
         return await self.land(upload, trigger=trigger) if upload else None
 
-    async def land(self, upload: Upload, *, trigger: Trigger) -> Upload:
+    async def find_named(self, names: Sequence[str]) -> Upload | None:
+        """The upload whose object has one of these names."""
+        return await self._finding_named.ask(names)
+
+    async def land(self, upload: Upload, *, trigger: Trigger, told_at: datetime | None = None) -> Upload:
+        """`told_at`: when the bytes came, by what storage told."""
+        return await self.take_in(upload, trigger=trigger, told_at=told_at) or await self._settled_by_another(upload)
+
+    async def take_in(self, upload: Upload, *, trigger: Trigger, told_at: datetime | None = None) -> Upload | None:
+        """None where it is settled already: of several who knock, one takes it in."""
         if upload.state is not State.PENDING:
-            return as_settled(upload)
+            return None
         found = await self.storage.stat(upload.object_key)
         if found is None:
             raise FileNotArrived(upload.id)
         wrong = what_is_wrong(upload, found)
         if wrong:
             if not await self.reject(upload, wrong, trigger=trigger):
-                return await self._settled_by_another(upload.id)
+                return None
             raise UploadRejected(upload.id, wrong)
-        arrived = await self._arriving.ask(Move(upload.id, trigger, etag=found.etag))
-        if arrived is None:
-            return await self._settled_by_another(upload.id)
-        if trigger is not Trigger.CLIENT:  # a client's confirm has a line of its own
+        move = Move(upload.id, trigger, etag=found.etag, came_at=told_at or found.modified_at)
+        arrived = await self._arriving.ask(move)
+        if arrived is not None and trigger is not Trigger.CLIENT:  # a client's confirm has a line of its own
             log.info("upload_arrived", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger)
         return arrived
 
@@ -193,15 +204,21 @@ class Uploads:
         except MooringError as failure:
             log.warning("object_removal_delayed", upload_id=upload.id, why=str(failure))
 
-    async def _settled_by_another(self, upload_id: int) -> Upload:
-        now = (await queries.find(self.db, [upload_id])).get(upload_id)
+    async def _settled_by_another(self, upload: Upload) -> Upload:
+        if upload.state is not State.PENDING:
+            return as_settled(upload)
+        now = (await queries.find(self.db, [upload.id])).get(upload.id)
         if now is None:
-            raise UploadNotFound(upload_id)
+            raise UploadNotFound(upload.id)
         return as_settled(now)
 
     async def _find_all(self, upload_ids: Sequence[int]) -> list[Upload | None]:
         found = await queries.find(self.db, upload_ids)
         return [found.get(upload_id) for upload_id in upload_ids]
+
+    async def _find_all_named(self, asked: Sequence[Sequence[str]]) -> list[Upload | None]:
+        found = await queries.find_by_keys(self.db, [name for names in asked for name in names])
+        return [next((found[name] for name in names if name in found), None) for names in asked]
 
     async def _arrive_all(self, asked: Sequence[Move]) -> list[Upload | None]:
         """Where several ask for one upload, the first is the one that moves it."""
@@ -214,7 +231,13 @@ class Uploads:
 
     async def mark_arrived(self, tx: Executor, moves: Sequence[Move]) -> list[Upload]:
         """The bytes were seen. Every arrival passes here, whoever knocked. A FAILED upload arrived long ago."""
-        return await advance(tx, State.UPLOADED, moves, what="arrived", at=self.clock(), only_from=State.PENDING)
+        at = self.clock()
+        arrived = await advance(tx, State.UPLOADED, moves, what="arrived", at=at, only_from=State.PENDING)
+        moved = {move.upload_id: move for move in moves}
+        for upload in arrived:
+            move = moved[upload.id]
+            self.count_arrival(move.trigger, at - move.came_at if move.came_at else None)
+        return arrived
 
     # ── once more ──
 
@@ -273,26 +296,3 @@ class Uploads:
         ):
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)
-
-
-def what_is_wrong(upload: Upload, found: Found) -> str | None:
-    """What storage has, held against what was declared."""
-    if found.size != upload.file_size:
-        return f"{upload.file_size} bytes were declared, {found.size} arrived."
-    if upload.checksum_sha256 and found.sha256 and found.sha256 != upload.checksum_sha256:
-        return "The bytes do not have the SHA-256 that was declared."
-    return None
-
-
-def verdict_error(verdict: Verdict) -> MooringError | None:
-    if verdict is Verdict.OVER_QUOTA:
-        return QuotaExceeded()
-    return TooManyInFlight() if verdict is Verdict.OVER_FLIGHT else None
-
-
-def as_settled(upload: Upload) -> Upload:
-    if upload.state is State.REJECTED:
-        raise UploadRejected(upload.id, upload.error_message or "")
-    if upload.state is State.RECLAIMED:
-        raise UploadGone(upload.id)
-    return upload

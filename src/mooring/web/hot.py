@@ -33,6 +33,7 @@ class HotRoute:
     endpoint: Endpoint
     asked: type[BaseModel]
     answer: type[BaseModel] | None = None
+    by: Literal["person", "storage"] = "person"
 
     @property
     def name(self) -> str:
@@ -53,9 +54,16 @@ class HotRoutes:
     tag: str
     routes: list[HotRoute] = field(default_factory=list)
 
-    def post(self, path: str, *, body: type[BaseModel], answer: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+    def post(
+        self,
+        path: str,
+        *,
+        body: type[BaseModel],
+        answer: type[BaseModel],
+        by: Literal["person", "storage"] = "person",
+    ) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("POST", path, endpoint, body, answer))
+            self.routes.append(HotRoute("POST", path, endpoint, body, answer, by))
             return endpoint
 
         return add
@@ -77,6 +85,8 @@ class HotRoutes:
         _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
         schemas.update(defined.get("$defs", {}))
         for one in self.routes:
+            if one.by == "storage":
+                openapi["components"].setdefault("securitySchemes", {})["EventsSecret"] = EVENTS_SECRET
             openapi["paths"].setdefault(one.path, {})[one.method.lower()] = self._operation(one)
 
     def _operation(self, one: HotRoute) -> dict[str, Any]:
@@ -85,8 +95,8 @@ class HotRoutes:
             "summary": one.name.replace("_", " ").capitalize(),
             "description": one.endpoint.__doc__ or "",
             "operationId": one.name,
-            "security": [{"OAuth2PasswordBearer": []}],
-            **(_posting(one.asked, one.answer) if one.answer else _getting(one)),
+            "security": [{"OAuth2PasswordBearer": []}] if one.by == "person" else [{"EventsSecret": []}],
+            **(_posting(one) if one.answer else _getting(one)),
         }
 
 
@@ -139,12 +149,13 @@ class HotDoor:
         return route
 
 
-def _posting(body: type[BaseModel], answer: type[BaseModel]) -> dict[str, Any]:
+def _posting(one: HotRoute) -> dict[str, Any]:
+    assert one.answer is not None  # noqa: S101
     return {
-        "parameters": [IDEMPOTENCY_KEY],
-        "requestBody": {"required": True, "content": _content(body)},
+        "parameters": [IDEMPOTENCY_KEY] if one.by == "person" else [],
+        "requestBody": {"required": True, "content": _content(one.asked)},
         "responses": {
-            "200": {"description": "Successful Response", "content": _content(answer)},
+            "200": {"description": "Successful Response", "content": _content(one.answer)},
             "default": WENT_WRONG,
         },
     }
@@ -178,6 +189,7 @@ IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
     "416": {"description": "There are no such bytes"},
 }
 WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
+EVENTS_SECRET = {"type": "http", "scheme": "bearer", "description": "MOORING_EVENTS_SECRET"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
