@@ -30,12 +30,12 @@ from mooring.storage.port import Part
 from mooring.uploads import queries, removals
 from mooring.uploads.direct import DirectUploads, Landing
 from mooring.uploads.in_parts import InParts, is_possible
+from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, Trigger, Upload, upload_of
 from mooring.uploads.multipart import MOST_PARTS, SMALLEST_PART
 from mooring.uploads.open_size import OpenSize
 from mooring.uploads.queries import Issued, Verdict, Wanted
-from mooring.uploads.judging import verdict_error
 from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()

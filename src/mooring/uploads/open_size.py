@@ -12,12 +12,12 @@ from mooring.db.pool import Executor
 from mooring.errors import FileTooLarge, NotPending, PartsDiffer, PartsMissing, QuotaExceeded, UrlNotValid
 from mooring.storage.port import Part
 from mooring.uploads.in_parts import InParts
+from mooring.uploads.judging import as_settled
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import State, Upload
 from mooring.uploads.multipart import LARGEST_PART
 from mooring.uploads.queries import Issued, Verdict, Wanted
 from mooring.uploads.quota import Plan
-from mooring.uploads.judging import as_settled
 
 NOTHING_YET = 1
 
