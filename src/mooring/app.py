@@ -31,6 +31,7 @@ from mooring.web import (
     storage,
     uploads,
     uppy,
+    videos,
 )
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
@@ -89,7 +90,9 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, records, songs, uploads, uppy, batch, operations, storage):
+    for module in (auth, albums, photos, direct, share, records, songs, videos, uploads, uppy, batch):
+        app.include_router(module.router)
+    for module in (operations, storage):
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)

@@ -90,6 +90,16 @@ class PhotoNotFound(MooringError):
         super().__init__(f"Photo not found: {photo_id}.")
 
 
+class VideoNotFound(MooringError):
+    def __init__(self, video_id: int) -> None:
+        super().__init__(f"Video not found: {video_id}.")
+
+
+class RenditionNotFound(MooringError):
+    def __init__(self, video_id: int, name: str) -> None:
+        super().__init__(f"Video {video_id} has no {name!r}, or not yet: GET /api/videos/{video_id} tells what it has.")
+
+
 class UploadNotFound(MooringError):
     def __init__(self, upload_id: int) -> None:
         super().__init__(f"Upload not found: {upload_id}.")

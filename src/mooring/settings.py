@@ -104,6 +104,18 @@ class Settings(BaseSettings):
     photo_max_bytes: Seconds = Field(100 * 2**20, description="Largest photo")
     recording_max_bytes: Seconds = Field(500 * 2**20, description="Largest recording")
     video_max_bytes: Seconds = Field(100 * 2**30, description="Largest video")
+    multipart_above_bytes: int = Field(
+        64 * 2**20, ge=0, le=5 * 2**30, description="Videos larger than this come in parts"
+    )
+    multipart_part_bytes: int = Field(
+        8 * 2**20,
+        ge=5 * 2**20,
+        le=5 * 2**30,
+        description="Usual size of a part; larger where there would be too many",
+    )
+    multipart_max_parts: int = Field(
+        1_000, ge=1, le=10_000, description="Most parts of one upload; Swift as it is installed takes 1 000, S3 10 000"
+    )
     quota_free_bytes: Seconds = Field(10 * 2**30, description="Storage of the plan `free`")
     quota_premium_bytes: Seconds = Field(2**40, description="Storage of the plan `premium`")
     quota_free_in_flight: Seconds = Field(

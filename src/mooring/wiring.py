@@ -40,6 +40,7 @@ from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
 from mooring.library.uppy import Uppy, uppy_over
+from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
@@ -50,7 +51,8 @@ from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo, recording
+from mooring.uploads.kinds import Kind, photo, recording, video
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Terms, Uploads
@@ -83,6 +85,7 @@ class House:
     uppy: Uppy
     songs: Songs
     recordings: Recordings
+    videos: Videos
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
@@ -176,8 +179,7 @@ def _house(
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     uploads = Uploads(db, storage, clock, _terms(settings), metrics.arrived)
     delivery = _delivery(settings, uploads, metrics)
-    kinds = photo(settings.photo_max_bytes), recording(settings.recording_max_bytes)
-    photos = Photos(uploads, kinds[0], metrics, delivery.cdn_url)
+    photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
@@ -210,16 +212,17 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
-        uppy=uppy_over(uploads, kinds, metrics, secret, public_url_of(settings)),
+        uppy=uppy_over(uploads, _kinds(settings), metrics, secret, public_url_of(settings)),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
-            kinds[1],
+            recording(settings.recording_max_bytes),
             metrics,
             Notices(url, CHANNEL),
             timedelta(milliseconds=settings.immediate_processing_ms),
             delivery.cdn_url,
         ),
+        videos=Videos(uploads, video(settings.video_max_bytes), metrics, delivery.cdn_url),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
@@ -235,6 +238,14 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Deliver
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 
+def _kinds(settings: Settings) -> tuple[Kind, ...]:
+    return (
+        photo(settings.photo_max_bytes),
+        recording(settings.recording_max_bytes),
+        video(settings.video_max_bytes),
+    )
+
+
 def _terms(settings: Settings) -> Terms:
     return Terms(
         upload_url_life=settings.upload_url_life,
@@ -245,6 +256,7 @@ def _terms(settings: Settings) -> Terms:
             Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
         ),
         triggers=frozenset(settings.triggers),
+        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
     )
 
 

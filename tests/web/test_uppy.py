@@ -37,8 +37,11 @@ class Client:
             return await self.http.put(params["url"], content=body, headers=params["headers"])
         return await self.http.post(params["url"], **form(*params["fields"].items(), ("file", body)))
 
-    async def begin(self, **metadata: Any) -> tuple[str, dict[str, str]]:
-        answer = await self.ask("POST", "/multipart", json={**FILE, "metadata": {"name": "x", **metadata}})
+    async def begin(
+        self, filename: str = "바다 1.jpg", type: str = "image/jpeg", **metadata: Any
+    ) -> tuple[str, dict[str, str]]:
+        asked = {"filename": filename, "type": type, "metadata": {"name": "x", **metadata}}
+        answer = await self.ask("POST", "/multipart", json=asked)
         assert answer.status_code == 200, answer.text
         return f"/multipart/{answer.json()['uploadId']}", {"key": answer.json()["key"]}
 
@@ -158,9 +161,8 @@ async def test_names_are_text_and_never_places(uppy: Client, signed_in: httpx.As
         assert (await upload_of(signed_in, taken["upload_id"]))["filename"] == name
 
 
-@pytest.mark.parametrize(
-    ("asked", "status", "code"),
-    [
+async def test_what_can_not_be_is_refused_in_words_that_uppy_shows(uppy: Client, app: FastAPI) -> None:
+    for asked, status, code in (
         ({"type": "text/html"}, 400, "TYPE_NOT_ALLOWED"),
         ({"type": "undefined"}, 400, "TYPE_NOT_ALLOWED"),
         ({"filename": ""}, 422, "VALIDATION_FAILED"),
@@ -170,14 +172,10 @@ async def test_names_are_text_and_never_places(uppy: Client, signed_in: httpx.As
         ({"metadata[file_size]": "many"}, 422, "VALIDATION_FAILED"),
         ({"metadata[file_size]": str(2**64)}, 422, "VALIDATION_FAILED"),
         ({"metadata[file_size]": str(101 * MIB)}, 413, "FILE_TOO_LARGE"),
-    ],
-)
-async def test_what_can_not_be_is_refused_in_words_that_uppy_shows(
-    uppy: Client, app: FastAPI, asked: dict[str, str], status: int, code: str
-) -> None:
-    answer = await uppy.params(V5, **asked)
-    error = refused(answer, status, code)
-    assert answer.json()["message"] == error["message"]
+    ):
+        answer = await uppy.params(V5, **asked)
+        error = refused(answer, status, code)
+        assert answer.json()["message"] == error["message"]
     assert await left(app) == NOTHING
 
 
@@ -262,11 +260,11 @@ async def test_parts_that_make_no_file(uppy: Client, app: FastAPI) -> None:
     assert (await left(app))[2] == 10 * MIB + 3
 
 
-@pytest.mark.parametrize("number", ["0", "10001", "-1", "x", "1.5"])
-async def test_numbers_of_parts_that_are_none(uppy: Client, number: str) -> None:
+async def test_numbers_of_parts_that_are_none(uppy: Client) -> None:
     path, key = await uppy.begin()
-    answer = await uppy.ask("GET", f"{path}/{number}", params=key)
-    assert answer.json()["message"] == refused(answer, 422, "VALIDATION_FAILED")["message"]
+    for number in ("0", "10001", "-1", "x", "1.5"):
+        answer = await uppy.ask("GET", f"{path}/{number}", params=key)
+        assert answer.json()["message"] == refused(answer, 422, "VALIDATION_FAILED")["message"]
 
 
 async def test_a_part_says_its_length(uppy: Client) -> None:
@@ -389,23 +387,22 @@ async def test_a_capability_ends_with_its_album(uppy: Client, signed_in: httpx.A
     assert await left(app) == NOTHING
 
 
-@pytest.mark.parametrize(
-    ("asked", "status", "code"),
-    [
-        ({"kind": "photo", "album_id": 9}, 404, "ALBUM_NOT_FOUND"),
-        ({"kind": "photo"}, 422, "VALIDATION_FAILED"),
-        ({"kind": "recording", "album_id": 1}, 422, "VALIDATION_FAILED"),
-        ({"kind": "anything"}, 422, "VALIDATION_FAILED"),
-        ({"kind": "photo", "album_id": 1, "expires_in": 86_401}, 422, "VALIDATION_FAILED"),
-        ({"kind": "photo", "album_id": 1, "expires_in": 0}, 422, "VALIDATION_FAILED"),
-        ({"kind": "photo", "album_id": "1"}, 422, "VALIDATION_FAILED"),
-        ({"kind": "photo", "album_id": 1, "user_id": 2}, 422, "VALIDATION_FAILED"),
-    ],
-)
-async def test_capabilities_that_nobody_gets(
-    signed_in: httpx.AsyncClient, asked: dict[str, Any], status: int, code: str
-) -> None:
-    refused(await signed_in.post("/uppy/capabilities", json=asked), status, code)
+async def test_capabilities_that_nobody_gets(signed_in: httpx.AsyncClient) -> None:
+    photo = {"kind": "photo", "album_id": 1}
+    refused(await signed_in.post("/uppy/capabilities", json=photo | {"album_id": 9}), 404, "ALBUM_NOT_FOUND")
+    for asked in (
+        {"kind": "photo"},
+        {"kind": "recording", "album_id": 1},
+        {"kind": "recording", "project_id": 1},
+        {"kind": "video", "project_id": ""},
+        {"kind": "video", "project_id": 1.5},
+        {"kind": "anything"},
+        photo | {"expires_in": 86_401},
+        photo | {"expires_in": 0},
+        photo | {"album_id": "1"},
+        photo | {"user_id": 2},
+    ):
+        refused(await signed_in.post("/uppy/capabilities", json=asked), 422, "VALIDATION_FAILED")
 
 
 async def test_who_is_not_signed_in_gets_none(client: httpx.AsyncClient) -> None:
@@ -428,6 +425,21 @@ async def test_a_recording_waits_for_its_record(signed_in: httpx.AsyncClient, ap
     assert (taken["kind"], taken["state"]) == ("recording", "UPLOADED")
     record = await signed_in.post("/records/async", json={"title": "Song", "uploadId": taken["upload_id"]})
     assert record.status_code == 201 or record.status_code == 200, record.text
+
+
+async def test_a_video_has_its_project(signed_in: httpx.AsyncClient) -> None:
+    for project in (7, "여름 / 2030", None):
+        url = (await signed_in.post("/uppy/capabilities", json={"kind": "video", "project_id": project})).json()["url"]
+        client = Client(signed_in, url)
+        path, key = await client.begin(filename="a.mp4", type="video/mp4", file_size=7 * MIB)
+        etags = [
+            (await client.put_part(path, key, n, b"x" * size)).headers["etag"]
+            for n, size in ((1, 5 * MIB), (2, 2 * MIB))
+        ]
+        taken = (await client.complete(path, key, *etags)).json()
+        assert (taken["kind"], taken["state"]) == ("video", "UPLOADED")
+        video = (await signed_in.get(f"/api/videos/{taken['upload_id']}")).json()
+        assert (video["projectId"], video["filename"]) == (project, "a.mp4")
 
 
 # ── what others see ──

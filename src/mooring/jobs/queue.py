@@ -24,7 +24,8 @@ def enqueueing(rows: str) -> str:
     INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
     SELECT CASE p.plan WHEN 'premium' THEN {PREMIUM} ELSE {FREE} END, CASE d.kind {_NAMES} END, d.id::text,
         convert_to(json_build_object('upload', d.id, 'kind', d.kind, 'user', d.uploader_id, 'plan', p.plan,
-                                     'target', d.target_id, 'key', d.object_key)::text, 'UTF8'), 'queued'
+                                     'target', d.target_id, 'project', d.project_id,
+                                     'key', d.object_key)::text, 'UTF8'), 'queued'
     FROM {rows} d JOIN users p ON p.id = d.uploader_id
     WHERE d.described_at IS NOT NULL AND d.kind IN ({_KINDS})
     ON CONFLICT {_UNIQUE} DO NOTHING"""

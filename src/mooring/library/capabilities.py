@@ -13,7 +13,7 @@ from mooring.errors import CapabilityNotValid
 
 LONGEST_LIFE = timedelta(days=1)
 CAPABILITY_PATTERN = re.compile(
-    r"(([0-9]{1,19})\.([a-z]{1,20})\.([A-Za-z0-9_-]{0,1400})\.([0-9]{1,11}))\.([A-Za-z0-9_-]{43})"
+    r"(([0-9]{1,19})\.([a-z]{1,20})\.([A-Za-z0-9_-]{0,2100})\.([0-9]{1,11}))\.([A-Za-z0-9_-]{43})"
 )
 
 

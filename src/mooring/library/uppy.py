@@ -15,6 +15,7 @@ from mooring.library.capabilities import CapabilityKey, Grant
 from mooring.library.photos import ISSUE_PHOTOS
 from mooring.library.recordings import ISSUE_RECORDING
 from mooring.library.uppy_door import Door, Lane
+from mooring.library.videos import ISSUE_VIDEO
 from mooring.observe.metrics import Metrics
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import Kind
@@ -57,4 +58,6 @@ def uppy_over(uploads: Uploads, kinds: Sequence[Kind], metrics: Metrics, secret:
 def _lane(kind: Kind) -> Lane:
     if kind.name == "photo":
         return Lane(kind, ISSUE_PHOTOS, owned="SELECT 1 FROM albums WHERE id = $1 AND owner_id = $2")
+    if kind.name == "video":
+        return Lane(kind, ISSUE_VIDEO, also=lambda granted: ({}, granted.target))
     return Lane(kind, ISSUE_RECORDING)

@@ -72,11 +72,12 @@ class Upload(NamedTuple):
     expires_at: datetime
     completed_at: datetime | None
     progress: int | None  # of processing, in percent, where it is known
+    project_id: int | str | None  # what it belongs to in the client's own application
 
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
     u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,
-    u.created_at, u.expires_at, u.completed_at, u.progress"""
+    u.created_at, u.expires_at, u.completed_at, u.progress, u.project_id"""
 
 
 def upload_of(row: Sequence[Any]) -> Upload:

@@ -40,9 +40,12 @@ class Issued(NamedTuple):
     verdict: Verdict
 
 
-def issuing(kind: str, directory: str, *, allowed: str, described: bool, with_it: str) -> str:
+def issuing(
+    kind: str, directory: str, *, allowed: str, described: bool, with_it: str, project: str | None = None
+) -> str:
     """The statement that issues one upload or a thousand of this kind. `allowed` selects from `wanted` those whose
-    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`.
+    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`;
+    `project` says where the project is found, for kinds that may have one.
 
     The uploads of one user are granted together or not at all. Quota rows are locked in the order of their ids."""
     return f"""
@@ -74,10 +77,10 @@ WITH wanted AS MATERIALIZED (
 ), issued AS (
     INSERT INTO uploads (id, uuid, kind, original_filename, extension, uploader_id, target_id, file_size, content_type,
         checksum_sha256, directory, object_key, reserved_bytes, created_at, expires_at, look_at, described_at,
-        part_size)
+        part_size{", project_id" if project else ""})
     SELECT w.id, w.uuid, '{kind}', w.filename, w.extension, w.uploader_id, w.target_id, w.file_size, w.content_type,
         w.sha256, '{directory}', w.object_key, w.file_size, w.at, w.expires_at, w.expires_at - $15::interval,
-        {"w.at" if described else "NULL"}, $16::bigint
+        {"w.at" if described else "NULL"}, $16::bigint{f", {project}" if project else ""}
     FROM allowed w JOIN judged j ON j.user_id = w.uploader_id AND j.verdict = 'issued'
     RETURNING id, target_id, created_at
 ), logged AS (
@@ -97,7 +100,9 @@ async def issue(
     plans: Sequence[Plan],
     look_before: timedelta,
     part_size: int | None = None,
+    also: Sequence[Any] = (),
 ) -> list[Issued]:
+    """`also`: what the library's part of the statement asks for, from $17 on."""
     rows = await tx.fetch(
         statement,
         [w.uuid for w in wanted],
@@ -116,6 +121,7 @@ async def issue(
         [plan.max_in_flight for plan in plans],
         look_before,
         part_size,
+        *also,
     )
     return [Issued(row[0], Verdict(row[1])) for row in rows]
 
@@ -204,21 +210,6 @@ RETURNING {COLUMNS}""",
         [plan.name for plan in plans],
         [plan.max_bytes for plan in plans],
         [plan.max_in_flight for plan in plans],
-    )
-    return upload_of(rows[0]) if rows else None
-
-
-async def begin_multipart(tx: Executor, upload_id: int, multipart_id: str, *, instead_of: str | None) -> Upload | None:
-    """What storage calls it. None where somebody else was first, or the upload waits no longer."""
-    rows = await tx.fetch(
-        f"""
-UPDATE uploads u SET multipart_id = $2
-WHERE u.id = $1 AND u.processing_status = 'PENDING' AND u.part_size IS NOT NULL
-  AND u.multipart_id IS NOT DISTINCT FROM $3
-RETURNING {COLUMNS}""",
-        upload_id,
-        multipart_id,
-        instead_of,
     )
     return upload_of(rows[0]) if rows else None
 

@@ -35,6 +35,8 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.FileEmpty: (400, "FILE_EMPTY"),
     errors.AlbumNotFound: (404, "ALBUM_NOT_FOUND"),
     errors.PhotoNotFound: (404, "PHOTO_NOT_FOUND"),
+    errors.VideoNotFound: (404, "VIDEO_NOT_FOUND"),
+    errors.RenditionNotFound: (404, "RENDITION_NOT_FOUND"),
     errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),
     errors.RecordNotFound: (404, "RECORD_NOT_FOUND"),
     errors.RecordPermissionDenied: (403, "RECORD_PERMISSION_DENIED"),

@@ -180,14 +180,18 @@ def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
-_BYTES = {"description": "The bytes", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
-IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
-    "200": _BYTES,
-    "206": {**_BYTES, "description": "The bytes that `Range` asked for"},
-    "302": {"description": "Where the CDN has it"},
-    "304": {"description": "As the client has it"},
-    "416": {"description": "There are no such bytes"},
-}
+def file_answers(*media: str) -> dict[int | str, dict[str, Any]]:
+    content = {one: {"schema": {"type": "string", "format": "binary"}} for one in media}
+    return {
+        "200": {"description": "The bytes", "content": content},
+        "206": {"description": "The bytes that `Range` asked for", "content": content},
+        "302": {"description": "Where the CDN has it"},
+        "304": {"description": "As the client has it"},
+        "416": {"description": "There are no such bytes"},
+    }
+
+
+IMAGE_ANSWERS = file_answers("image/*")
 WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
 EVENTS_SECRET = {"type": "http", "scheme": "bearer", "description": "MOORING_EVENTS_SECRET"}
 IDEMPOTENCY_KEY = {

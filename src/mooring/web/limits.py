@@ -28,6 +28,7 @@ KNOWN: Mapping[str, str | None] = {
     "/photos/confirm": CONFIRM,
     "/photos/confirm/batch": CONFIRM,
     "/uppy/capabilities": WRITE,
+    "/api/videos/presigned-url": ISSUE,
     "/events/storage": None,  # a storage that is told to wait drops what it had to tell
     "/records/async/presigned-url": ISSUE,
     "/records/async": CONFIRM,

@@ -17,7 +17,7 @@ from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import BIGGEST, Asked, Cursor, Id, Limit, Moment, PathId, Text, read
+from mooring.web.shapes import Asked, ContentType, Cursor, FileSize, Id, Limit, Moment, PathId, Sha256, Text, read
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -30,9 +30,9 @@ PhotoDescription = Annotated[str, StringConstraints(max_length=10_000, pattern=r
 
 class NewFile(Asked):
     filename: Text
-    content_type: Annotated[str, StringConstraints(max_length=100, to_lower=True)]
-    file_size: Annotated[int, Field(gt=0, le=BIGGEST)]
-    checksum_sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
+    content_type: ContentType
+    file_size: FileSize
+    checksum_sha256: Sha256 | None = None
 
     def claim(self) -> Claim:
         return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)

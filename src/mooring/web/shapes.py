@@ -37,6 +37,9 @@ Moment = Annotated[
 ]
 # PostgreSQL keeps every character but NUL.
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+ContentType = Annotated[str, StringConstraints(max_length=100, to_lower=True)]
+FileSize = Annotated[int, Field(gt=0, le=BIGGEST)]
+Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
 
 
 class Asked(BaseModel):

@@ -17,6 +17,7 @@ from mooring.web.callers import SignedIn
 from mooring.web.edge import header
 from mooring.web.forms import FileForm
 from mooring.web.shapes import BIGGEST, Asked, Id, PathId, Text, read_form, refusal, reply
+from mooring.web.video_shapes import ProjectId
 
 router = APIRouter(prefix="/uppy", tags=["uppy"])
 
@@ -35,8 +36,9 @@ def is_file(path: str) -> bool:
 
 
 class NewCapability(Asked):
-    kind: Literal["photo", "recording"]
-    album_id: Annotated[Id | None, Field(description="Of a photo: where it goes")] = None
+    kind: Literal["photo", "recording", "video"]
+    album_id: Id | None = Field(None, description="Of photos, and they need one: where they go")
+    project_id: ProjectId | None = Field(None, description="Of videos: what your application calls their project")
     expires_in: Annotated[int, Field(ge=1, le=int(LONGEST_LIFE.total_seconds()))] | None = Field(
         None, description="Seconds from now; without it `MOORING_UPPY_CAPABILITY_SECONDS`"
     )
@@ -44,8 +46,14 @@ class NewCapability(Asked):
     @model_validator(mode="after")
     def _has_its_target(self) -> "NewCapability":
         if (self.kind == "photo") != (self.album_id is not None):
-            raise ValueError("A photo goes into an album: give album_id, and for no other kind")
+            raise ValueError("Photos go into an album, and nothing else does: give album_id for them")
+        if self.kind != "video" and self.project_id is not None:
+            raise ValueError("Only videos have a project")
         return self
+
+    @property
+    def target(self) -> int | str | None:
+        return self.album_id if self.kind == "photo" else self.project_id
 
 
 class Capability(BaseModel):
@@ -147,7 +155,7 @@ async def create_capability(request: Request, caller: SignedIn, asked: NewCapabi
     """An address that a client may upload to for a while, without signing in: files of one kind, to one place."""
     house = request.app.state.house
     life = timedelta(seconds=asked.expires_in or house.settings.uppy_capability_seconds)
-    text, granted = await house.uppy.grant(asked.kind, user_id=caller.user_id, target=asked.album_id, life=life)
+    text, granted = await house.uppy.grant(asked.kind, user_id=caller.user_id, target=asked.target, life=life)
     return Capability(capability=text, url=house.uppy.url(text), expires_at=granted.expires_at)
 
 
