@@ -58,10 +58,6 @@ class AdminsOnly(MooringError):
 # ── what you ask for ─────────────────────────────────────────────────────────────────────────────
 
 
-class CapabilityNotValid(MooringError):
-    """An address for uploads that was altered, that lapsed, or whose account is no more."""
-
-
 class FileTooLarge(MooringError):
     def __init__(self, kind: str, size: int | None, limit: int) -> None:
         """`size`: None where it was not read to its end."""
@@ -73,11 +69,6 @@ class TypeNotAllowed(MooringError):
         """`content_type`: None where the bytes themselves were looked at, and are nothing that is known here."""
         what = f"A {kind} can't be {content_type!r}" if content_type else f"By its content this is no {kind}"
         super().__init__(f"{what}. Allowed: {', '.join(sorted(allowed))}.")
-
-
-class FileEmpty(MooringError):
-    def __init__(self) -> None:
-        super().__init__("This file is empty. A file has at least one byte.")
 
 
 class AlbumNotFound(MooringError):
@@ -212,11 +203,6 @@ class NoSuchPart(MooringError):
         super().__init__(f"This upload has parts 1 to {count}; there is no part {number}.")
 
 
-class PartSizeNotPossible(MooringError):
-    def __init__(self, size: int) -> None:
-        super().__init__(f"A file can't be cut into parts of {size} bytes: a part has at most 5 GiB, a file 10000.")
-
-
 class PartsMissing(MooringError):
     def __init__(self, upload_id: int, numbers: Sequence[int]) -> None:
         first = ", ".join(str(number) for number in numbers[:20])
@@ -267,7 +253,7 @@ class EventsNotReadable(MooringError):
 
 
 class UrlNotValid(MooringError):
-    """A temporary URL that was altered, that lapsed, or that is used for other bytes than it was signed for."""
+    """A temporary URL or upload address that was altered, that lapsed, or that is used for what it was not made for."""
 
 
 class ChecksumDiffers(MooringError):

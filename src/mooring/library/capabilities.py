@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from mooring.errors import CapabilityNotValid
+from mooring.errors import UrlNotValid
 
 LONGEST_LIFE = timedelta(days=1)
 CAPABILITY_PATTERN = re.compile(
@@ -45,10 +45,10 @@ class CapabilityKey:
         """Believed as a whole or not at all: what was altered in it is never looked at."""
         parts = CAPABILITY_PATTERN.fullmatch(text)
         if parts is None or not hmac.compare_digest(parts[6], self._proof(parts[1])):
-            raise CapabilityNotValid("This upload address was not issued here, or it was altered. Ask for a new one.")
+            raise UrlNotValid("This upload address was not issued here, or it was altered. Ask for a new one.")
         expires_at = datetime.fromtimestamp(int(parts[5]), UTC)
         if expires_at <= at:
-            raise CapabilityNotValid(f"This upload address lapsed at {expires_at.isoformat()}. Ask for a new one.")
+            raise UrlNotValid(f"This upload address lapsed at {expires_at.isoformat()}. Ask for a new one.")
         target = json.loads(urlsafe_b64decode(parts[4] + "=" * (-len(parts[4]) % 4))) if parts[4] else None
         return Grant(int(parts[2]), parts[3], target, expires_at)
 

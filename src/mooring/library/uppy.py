@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from mooring.accounts.users import user_by_id
 from mooring.errors import (
-    CapabilityNotValid,
+    UrlNotValid,
 )
 from mooring.library.capabilities import CapabilityKey, Grant
 from mooring.library.photos import ISSUE_PHOTOS
@@ -41,7 +41,7 @@ class Uppy:
         granted = self.key.read(capability, self.uploads.clock())
         user = await user_by_id(self.uploads.db, granted.user_id)
         if user is None or not user.is_active:
-            raise CapabilityNotValid("This upload address is no longer good: its account was deactivated.")
+            raise UrlNotValid("This upload address is no longer good: its account was deactivated.")
         lane, url = self.lanes[granted.kind], f"{self.url(capability)}/s3"
         return Door(self.uploads, self.direct, self.metrics, lane, granted, url)
 

@@ -15,12 +15,10 @@ import structlog
 from mooring.db.pool import Database
 from mooring.errors import (
     AlbumNotFound,
-    FileEmpty,
     FileTooLarge,
     MooringError,
     NotInParts,
     ObjectNotFound,
-    PartSizeNotPossible,
     UploadNotFound,
 )
 from mooring.library.capabilities import Grant
@@ -33,7 +31,7 @@ from mooring.uploads.in_parts import InParts, is_possible
 from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, Trigger, Upload, upload_of
-from mooring.uploads.multipart import MOST_PARTS, SMALLEST_PART
+from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART
 from mooring.uploads.open_size import OpenSize
 from mooring.uploads.queries import Issued, Verdict, Wanted
 from mooring.uploads.service import Claim, Uploads
@@ -150,8 +148,6 @@ class Door:
             return await self._take_in(landing)
 
     async def _take_in(self, landing: Landing) -> Upload:
-        if not landing.wanted.file_size:
-            raise FileEmpty
         try:
             async with self.uploads.db.transaction() as tx:
                 upload = await self.direct.take_in(tx, self.lane.statement, landing, also=self._also)
@@ -246,7 +242,7 @@ class Door:
         return upload
 
     async def _issue(self, wanted: Wanted, in_parts: Told | None = None) -> int:
-        uploads, size = self.uploads, part_size_of(in_parts) if in_parts else None
+        uploads, size = self.uploads, part_size_of(self.lane.kind, in_parts) if in_parts else None
         statement = self.lane.statement
         return self._issued((await uploads.issue(uploads.db, statement, [wanted], part_size=size, also=self._also))[0])
 
@@ -287,11 +283,11 @@ class Door:
         return OpenSize(self._parts)
 
 
-def part_size_of(told: Told) -> int:
+def part_size_of(kind: Kind, told: Told) -> int:
     """How Uppy cuts a file: in as many parts as may be, of 5 MiB at least, unless its option `getChunkSize` says
     otherwise; then the page says so too."""
     assert told.file_size is not None  # noqa: S101
     part_size = max(told.part_size or 0, SMALLEST_PART, -(-told.file_size // MOST_PARTS))
     if not is_possible(told.file_size, part_size):
-        raise PartSizeNotPossible(part_size)
+        raise FileTooLarge(kind.name, told.file_size, LARGEST_PART * MOST_PARTS)
     return part_size

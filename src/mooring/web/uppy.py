@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mooring.library.capabilities import LONGEST_LIFE
 from mooring.library.uppy_door import Door, Told
 from mooring.uploads.lifecycle import Upload
+from mooring.uploads.multipart import LARGEST_PART
 from mooring.web.callers import SignedIn
 from mooring.web.edge import header
 from mooring.web.forms import FileForm
@@ -69,6 +70,13 @@ class Sizes(BaseModel):
 
     file_size: Size | None = Field(None, description="Bytes of the file: known, they go straight to storage")
     part_size: Size | None = Field(None, description="What the option `getChunkSize` answers, where a page sets it")
+
+    @field_validator("part_size")
+    @classmethod
+    def _is_of_a_part(cls, value: int | str | None) -> int | str | None:
+        if value and int(value) > LARGEST_PART:
+            raise ValueError(f"A part has at most {LARGEST_PART} bytes")
+        return value
 
     def told(self, filename: str, content_type: str) -> Told:
         return Told(filename, content_type, int(self.file_size or 0) or None, int(self.part_size or 0) or None)
@@ -261,9 +269,13 @@ async def uppy_abort(door: Opened, upload_id: PathId, key: Key) -> Nothing:
 
 async def _all_of(form: FileForm) -> AsyncIterator[bytes]:
     """Its file, which is only whole when the form is."""
+    is_empty = True
     async for piece in form.pieces():
+        is_empty = False
         yield piece
     await form.rest()
+    if is_empty:
+        raise refusal("file", "A file has at least one byte.")
 
 
 def _length(request: Request) -> int:
