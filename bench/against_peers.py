@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, ExitStack
 from urllib.parse import urlencode
 
 import contenders
+from asked import Asked
 from contenders import FILE
-from database import Cluster
 from ground import BENCH, WORK, Server, free_port, serving
 from load import Ask, Round, press, write_asks
 from mooring.db.migrate import migrate
@@ -22,8 +22,8 @@ from table import Line, at_least
 PEERS = BENCH / "peers"
 
 
-def measure(cluster: Cluster, *, rounds: int, seconds: int) -> list[Line]:
-    database_url = cluster.create("mooring")
+def measure(asked: Asked) -> list[Line]:
+    database_url = asked.cluster.create("mooring")
     asyncio.run(migrate(database_url))
     contenders.seed_mooring(database_url)
     seen: dict[str, list[Round]] = {}
@@ -37,9 +37,9 @@ def measure(cluster: Cluster, *, rounds: int, seconds: int) -> list[Line]:
         files = [(server, write_asks(f"peer-{server.name}", asks)) for server, asks in pressed]
         for server, asks in files:
             press(server, asks, seconds=2)
-        for _ in range(rounds):
+        for _ in range(asked.rounds):
             for server, asks in files:
-                seen.setdefault(server.name, []).append(press(server, asks, seconds=seconds))
+                seen.setdefault(server.name, []).append(press(server, asks, seconds=asked.seconds))
     return [
         _line("`@uppy/companion` `/s3/params`", seen["mooring"], seen["companion"], 4),
         _line("`django-s3-file-field` `upload-initialize`", seen["mooring"], seen["django"], 18),

@@ -11,24 +11,15 @@ from typing import TypeVar
 
 import contenders
 import ledger
-import starting
 import statement
+from asked import Asked
 from contenders import BATCH, query
-from database import Cluster
 from ground import ALL_CORES, BENCH, BENCH_PYTHON, OTHER_CORES, PYTHON, SERVER_CORE, Server
 from load import Round, press, write_asks
 from mooring.db.migrate import migrate
 from table import Line, at_least, at_most, shown
 
 Theirs = TypeVar("Theirs")
-
-
-def measure(cluster: Cluster, *, rounds: int, seconds: int, rows: int) -> list[Line]:
-    lines = _requests(cluster, rounds=rounds, seconds=seconds)
-    lines += _presigning()
-    lines += starting.measure()
-    lines += _ledger(cluster, rows)
-    return lines
 
 
 # ── requests ──
@@ -48,8 +39,8 @@ class Seen:
     memory: list[float] = field(default_factory=list)
 
 
-def _requests(cluster: Cluster, *, rounds: int, seconds: int) -> list[Line]:
-    ours, usuals = cluster.create("mooring"), cluster.create("usual")
+def requests(asked: Asked) -> list[Line]:
+    ours, usuals = asked.cluster.create("mooring"), asked.cluster.create("usual")
     asyncio.run(migrate(ours))
     contenders.seed_mooring(ours)
     with ExitStack() as running:
@@ -58,9 +49,9 @@ def _requests(cluster: Cluster, *, rounds: int, seconds: int) -> list[Line]:
         usual = running.enter_context(contenders.usual(usuals, stub))
         contenders.seed_usual(usuals)
         empty = running.enter_context(contenders.empty_route())
-        run = Run(mooring, usual, empty, ours, usuals, seconds)
+        run = Run(mooring, usual, empty, ours, usuals, asked.seconds)
         run.warm_up()
-        for number in range(rounds):
+        for number in range(asked.rounds):
             run.issue()
             run.batch()
             run.confirm(number)
@@ -201,7 +192,7 @@ def _growth(memory: Sequence[float]) -> float:
 # ── signing alone ──
 
 
-def _presigning() -> list[Line]:
+def signing(_: Asked) -> list[Line]:
     ratios, ours, theirs = [], [], []
     for _ in range(3):
         ours.append(_microseconds(PYTHON, "mooring"))
@@ -219,7 +210,8 @@ def _microseconds(python: Path, whose: str) -> float:
 # ── the ledger ──
 
 
-def _ledger(cluster: Cluster, rows: int) -> list[Line]:
+def totals(asked: Asked) -> list[Line]:
+    cluster, rows = asked.cluster, asked.rows
     ours, guides = cluster.create("ledger"), cluster.create("guide")
     cluster.pin(ALL_CORES)  # nothing else runs now: let the guide's scans be parallel
     try:

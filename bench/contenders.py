@@ -24,6 +24,7 @@ SECRET = "the secret of the bench, known to all who read it"
 SIZE, ETAG = 2_345_678, "9b2cf535f27731c974343645a3985328"  # of every object in the stub storage
 FILE = {"filename": "IMG_2041.jpg", "content_type": "image/jpeg", "file_size": SIZE}
 BATCH = 500
+CDN_URL, CDN_SECRET = "https://cdn.example.com", "testsecret"
 LONG = timedelta(hours=6)  # life of the bench's tokens
 
 UVICORN = ("-m", "uvicorn", "--loop=uvloop", "--http=httptools", "--no-access-log", "--log-level=warning")
@@ -38,7 +39,7 @@ def stub_storage() -> AbstractContextManager[Server]:
     return serving("stub", command, port=port, alive="/", cores=OTHER_CORES)
 
 
-def mooring(database_url: str, storage: Server) -> AbstractContextManager[Server]:
+def mooring(database_url: str, storage: Server, **env: str) -> AbstractContextManager[Server]:
     """As it is installed, but for limits that a load test would run into."""
     port = free_port()
     return serving(
@@ -56,6 +57,7 @@ def mooring(database_url: str, storage: Server) -> AbstractContextManager[Server
             "MOORING_QUOTA_FREE_BYTES": str(2**60),
             "MOORING_RATE_LIMITS": "off",
             "MOORING_WORKER": "off",  # the stub has no pictures to work on
+            **env,
         },
     )
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up what the bench needs and run it. `sh bench/run.sh [peers] [options]`; see bench/README.md.
+# Set up what the bench needs and run it. `sh bench/run.sh [SECTION ...] [options]`; see bench/README.md.
 set -eu
 cd "$(dirname "$0")/.."
 BIN=${BIN:-.venv/bin}
@@ -39,6 +39,7 @@ mkdir -p "$WORK"
 need wrk wrk
 need taskset util-linux
 venv "$WORK/venv" bench/requirements.lock
+need nginx nginx-light
 if [ "${1:-}" = peers ]; then
     need node nodejs
     need npm npm

@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 from time import perf_counter
 
+from asked import Asked
 from ground import WORK
 from mooring.db.embedded import Embedded
 from table import Line, at_most
@@ -12,7 +13,7 @@ from table import Line, at_most
 TIMES = 5
 
 
-def measure() -> list[Line]:
+def measure(_: Asked) -> list[Line]:
     first, again = [], []
     for number in range(TIMES):
         folder = WORK / f"starting-{number}"

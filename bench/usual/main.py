@@ -3,13 +3,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import RedirectResponse
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from usual import s3
+from usual import cdn, s3
 from usual.database import get_session
 from usual.models import Album, Photo, TempUploadRecord, UploadEvent, User
-from usual.schemas import ConfirmRequest, ConfirmResponse, PresignedUrlRequest, PresignedUrlResponse
+from usual.schemas import (
+    ConfirmRequest,
+    ConfirmResponse,
+    PhotoList,
+    PhotoOut,
+    PresignedUrlRequest,
+    PresignedUrlResponse,
+)
 from usual.security import get_current_active_user
 from usual.settings import settings
 
@@ -76,3 +84,27 @@ async def confirm_upload(request: ConfirmRequest, user: CurrentUser, session: Cu
     await session.refresh(photo)
 
     return ConfirmResponse(photo_id=photo.id, filename=photo.filename, url=f"/photos/{photo.id}/image")
+
+
+@app.get("/photos", response_model=PhotoList)
+async def list_photos(
+    user: CurrentUser, session: CurrentSession, limit: int = 20, cursor: int | None = None
+) -> PhotoList:
+    query = select(Photo).where(Photo.owner_id == user.id, Photo.status != "PENDING")
+    if cursor is not None:
+        query = query.where(Photo.id < cursor)
+    photos = (await session.scalars(query.order_by(Photo.id.desc()).limit(limit))).all()
+    listed = []
+    for photo in photos:
+        shown = PhotoOut.model_validate(photo)
+        shown.url = s3.presign_get(photo.object_key)
+        listed.append(shown)
+    return PhotoList(photos=listed, next_cursor=listed[-1].id if len(listed) == limit else None)
+
+
+@app.get("/photos/{photo_id}/image")
+async def get_image(photo_id: int, user: CurrentUser, session: CurrentSession) -> RedirectResponse:
+    photo = await session.scalar(select(Photo).where(Photo.id == photo_id, Photo.owner_id == user.id))
+    if photo is None or photo.status == "PENDING":
+        raise HTTPException(status_code=404, detail="Photo not found")
+    return RedirectResponse(cdn.secure_link(photo.object_key), status_code=302)

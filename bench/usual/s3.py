@@ -28,6 +28,12 @@ def presign_put(key: str, content_type: str, content_length: int) -> str:
     )
 
 
+def presign_get(key: str) -> str:
+    return client.generate_presigned_url(
+        "get_object", Params={"Bucket": settings.s3_bucket, "Key": key}, ExpiresIn=settings.url_expires_seconds
+    )
+
+
 async def size_of(key: str) -> int | None:
     try:
         found = await run_in_threadpool(client.head_object, Bucket=settings.s3_bucket, Key=key)

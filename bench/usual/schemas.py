@@ -1,7 +1,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class PresignedUrlRequest(BaseModel):
@@ -27,3 +27,21 @@ class ConfirmResponse(BaseModel):
     photo_id: int
     filename: str
     url: str
+
+
+class PhotoOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: int
+    album_id: int
+    filename: str
+    content_type: str
+    file_size: int
+    status: str
+    created_at: datetime
+    url: str | None = None
+
+
+class PhotoList(BaseModel):
+    photos: list[PhotoOut]
+    next_cursor: int | None

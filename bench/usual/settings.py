@@ -10,6 +10,9 @@ class Settings(BaseSettings):
     s3_access_key: str = "testkey"
     s3_secret_key: str = "testsecret"
     url_expires_seconds: int = 900
+    cdn_url: str = "https://cdn.example.com"
+    cdn_secret: str = "testsecret"
+    cdn_expires_seconds: int = 120
 
 
 settings = Settings()

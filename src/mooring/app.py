@@ -5,16 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-import structlog
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring import __version__, clock
 from mooring.clock import Clock
-from mooring.errors import MooringError
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings, networks_of
-from mooring.uploads.tracking import count_incomplete
 from mooring.web import (
     albums,
     auth,
@@ -39,9 +36,6 @@ from mooring.web.limits import LimitsDoor
 from mooring.web.proxies import Proxies
 from mooring.wiring import House, open_house
 
-log = structlog.get_logger()
-
-GAUGE_SECONDS = 60
 HOT = (photos.hot, images.hot, events.hot)
 
 
@@ -57,7 +51,7 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
-    metrics = Metrics()
+    metrics = Metrics(settings.metrics_top)
     metrics.introduce(version=__version__, environment=settings.environment)
 
     @asynccontextmanager
@@ -128,23 +122,12 @@ def _background(house: House) -> list[Any]:
     sweeping = [house.sweep.for_ever()] if settings.sweep and "sweep" in settings.triggers else []
     listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
     return [
-        _gauges(house),
+        house.gauges.for_ever(),
         house.recordings.notices.run(),
         *sweeping,
         *listening,
         *([house.worker.run()] if settings.worker else []),
     ]
-
-
-async def _gauges(house: House) -> None:
-    while True:
-        try:
-            house.metrics.incomplete.set(await count_incomplete(house.db, now=house.clock()))
-        except MooringError as failure:
-            log.warning("gauges_not_read", why=str(failure))
-        except Exception:
-            log.exception("gauges_not_read")
-        await asyncio.sleep(GAUGE_SECONDS)
 
 
 def _document_hot_routes(app: FastAPI) -> None:

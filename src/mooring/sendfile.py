@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from mooring.whole import WholeCycle, WholeProtocol
 
 SENDFILE = "mooring.sendfile"  # an ASGI extension: its `send(fd, start, end)` is awaited after http.response.start
 PIECE = 2**18
@@ -24,12 +24,12 @@ def sendfile_of(scope: Any) -> Sendfile | None:
     return found
 
 
-class SendfileProtocol(HttpToolsProtocol):
+class SendfileProtocol(WholeProtocol):
     _writable: asyncio.Event | None = None
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        if self.cycle is not None and self.cycle.scope is self.scope:
+        if isinstance(self.cycle, WholeCycle) and self.cycle.scope is self.scope:
             self.scope["extensions"] = {SENDFILE: {"send": partial(self._sendfile, self.cycle)}}
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -37,8 +37,9 @@ class SendfileProtocol(HttpToolsProtocol):
         if self._writable is not None:
             self._writable.set()
 
-    async def _sendfile(self, cycle: RequestResponseCycle, fd: int, start: int, end: int) -> None:
+    async def _sendfile(self, cycle: WholeCycle, fd: int, start: int, end: int) -> None:
         """Returns early where the client went away. uvicorn counts the bytes of an answer: it is told of these."""
+        await cycle.send_head()
         await self._written()
         if cycle.disconnected:
             return

@@ -215,6 +215,9 @@ class Settings(BaseSettings):
 
     # ── the process ──
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
+    metrics_top: int = Field(
+        100, ge=1, le=10_000, description="Users, and clients, that metrics tell apart; the rest are `other`"
+    )
     drain_seconds: float = Field(
         0,
         ge=0,

@@ -32,6 +32,7 @@ from mooring.jobs import queue
 from mooring.jobs.worker import Worker
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
+from mooring.library.growth import Gauges
 from mooring.library.images import Images
 from mooring.library.photos import Photos
 from mooring.library.recordings import CHANNEL, Recordings
@@ -49,6 +50,7 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.storage.timed import Timed, TimedFiles
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import Kind, photo, recording, video
@@ -91,6 +93,8 @@ class House:
     sweep: Sweep
     batch: Batch
     worker: Worker
+    gauges: Gauges
+    disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
 
     def open_doors(self) -> None:
@@ -100,11 +104,6 @@ class House:
     def drain(self) -> None:
         self.doors = "draining"
         self.metrics.ready.set(0)
-
-    @property
-    def disk(self) -> DiskStorage | None:
-        """The storage, where this process serves its URLs itself."""
-        return self.storage if isinstance(self.storage, DiskStorage) else None
 
     async def status(self) -> str:
         if self.doors != "ok":
@@ -121,7 +120,7 @@ async def open_house(
     settings: Settings, *, clock: Clock = real.now, metrics: Metrics | None = None
 ) -> AsyncIterator[House]:
     """Everything running; closed again at the end of the block."""
-    metrics = metrics or Metrics()
+    metrics = metrics or Metrics(settings.metrics_top)
     async with AsyncExitStack() as closing:
         url = await open_database_server(settings, closing)
         await migrate(url)
@@ -174,11 +173,13 @@ def _house(
     sandbox: Sandbox,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
-    accounts = Accounts(db, tokens, timedelta(seconds=settings.refresh_token_seconds), clock)
+    life = timedelta(seconds=settings.refresh_token_seconds)
+    accounts = Accounts(db, tokens, life, clock, growth=metrics.growth)
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
-    uploads = Uploads(db, storage, clock, _terms(settings), metrics.arrived)
-    delivery = _delivery(settings, uploads, metrics)
+    disk = storage if isinstance(storage, DiskStorage) else None
+    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
@@ -198,7 +199,7 @@ def _house(
         settings=settings,
         clock=clock,
         db=db,
-        storage=storage,
+        storage=uploads.storage,
         metrics=metrics,
         callers=Callers(db, tokens, clock, issuer),
         accounts=accounts,
@@ -206,11 +207,11 @@ def _house(
         uploads=uploads,
         storage_events=StorageEvents(uploads, metrics),
         doorbell=doorbell,
-        albums=Albums(db, clock),
+        albums=Albums(db, clock, metrics.growth),
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
-        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings)),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
         uppy=uppy_over(uploads, _kinds(settings), metrics, secret, public_url_of(settings)),
         songs=Songs(db, clock),
@@ -228,13 +229,15 @@ def _house(
         sweep=sweep,
         batch=Batch(db, sweep),
         worker=worker_of(settings, uploads, sandbox, metrics, url),
+        gauges=Gauges(db, clock, metrics.growth),
+        disk=disk,
     )
 
 
-def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics) -> Delivery:
+def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
     key = _shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
-    files = uploads.storage if isinstance(uploads.storage, DiskStorage) else None
+    files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 

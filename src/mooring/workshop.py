@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from mooring.jobs import queue
 from mooring.jobs.worker import Worker
-from mooring.library import photos, recordings
+from mooring.library import photos, recordings, videos
 from mooring.observe.metrics import Metrics
 from mooring.processing import recipes
 from mooring.processing.sandbox import Sandbox
@@ -47,7 +47,7 @@ def worker_of(settings: Settings, uploads: Uploads, sandbox: Sandbox, metrics: M
     work = Work(
         uploads,
         sandbox,
-        record={"photo": photos.record_facts, "recording": recordings.record_facts},
+        record={"photo": photos.record_facts, "recording": recordings.record_facts, "video": videos.record_facts},
         metrics=metrics,
         attempts=settings.job_attempts,
         pause=timedelta(seconds=settings.job_pause_seconds),

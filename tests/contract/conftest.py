@@ -1,7 +1,7 @@
 """Every place that keeps the storage's promises. Each test gets an empty one of each, on a real server."""
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +11,19 @@ import pytest
 
 from flaky import Flaky
 from mooring.clock import now
+from mooring.observe.metrics import Metrics
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
+from mooring.storage.timed import Timed
 from servers.disk_door import Door, open_door
 from servers.s3 import S3Server
+
+WRAPPERS: Mapping[str, Callable[[Storage], Storage]] = {
+    "disk": lambda storage: storage,
+    "flaky": lambda storage: Flaky(storage, fails=0),
+    "timed": lambda storage: Timed(storage, Metrics()),
+}
 
 
 @dataclass(frozen=True)
@@ -29,14 +37,14 @@ class Place:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ceph = ["ceph"] if metafunc.config.getoption("--ceph") else []
     if "place" in metafunc.fixturenames:
-        metafunc.parametrize("kind", ["disk", "flaky", "swift", *ceph])
+        metafunc.parametrize("kind", ["disk", "flaky", "timed", "swift", *ceph])
     elif "s3" in metafunc.fixturenames:
         metafunc.parametrize("kind", ["swift", *ceph])
 
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, kind: str) -> S3Server | None:
-    if kind in ("disk", "flaky"):
+    if kind in WRAPPERS:
         return None
     server: S3Server = request.getfixturevalue(kind)
     return server
@@ -54,8 +62,9 @@ async def place(kind: str, server: S3Server | None, door: Door, tmp_path: Path) 
         if server is None:
             disk = await door.open_to(tmp_path / "there", now)
             gone = DiskStorage(tmp_path / "gone", disk.secret, disk.public_url, now)
-            # The wrapper that makes faults for other tests must do nothing else.
-            yield Place(Flaky(disk, fails=0) if kind == "flaky" else disk, {"folder gone": gone})
+            # Wrappers must do nothing else than what they are for.
+            wrapped = WRAPPERS[kind]
+            yield Place(wrapped(disk), {"folder gone": wrapped(gone)})
             return
         storage = await made(server, until_the_end)
         broken = {

@@ -119,6 +119,7 @@ async def test_an_arrival_makes_one_job_due_that_says_everything(world: World) -
         "user": user,
         "plan": "premium",
         "target": album,
+        "project": None,
         "key": upload.object_key,
     }
     assert await jobs(world.db) == [(queue.PREMIUM, "process_photo", upload.id, payload)]

@@ -38,7 +38,7 @@ class Row:
 class Facts:
     rows: Mapping[int, Row]
     stories: Mapping[int, Sequence[Event]]
-    quotas: Mapping[int, tuple[int, int, int]]
+    quotas: Mapping[int, tuple[int, ...]]
     removals: frozenset[str]
     trash: frozenset[str]  # on record
     objects: Mapping[str, Listed]
@@ -159,8 +159,9 @@ def quotas_are_right_to_the_byte(facts: Facts) -> None:
         should[row.user]["reserved"] += row.reserved
         should[row.user]["used"] += row.size if row.state in STORED else 0
         should[row.user]["in_flight"] += row.reserved > 0
+        should[row.user]["photos"] += row.state in STORED
     for user, quota in facts.quotas.items():
-        expected = tuple(should[user][what] for what in ("reserved", "used", "in_flight"))
+        expected = tuple(should[user][what] for what in ("reserved", "used", "in_flight", "photos"))
         assert quota == expected, f"quota of {user} is {quota}, its uploads say {expected}"
 
 
@@ -228,13 +229,13 @@ async def look(scene: Scene) -> Facts:
         "SELECT upload_id, what, trigger, at, detail FROM upload_events ORDER BY id"
     ):
         stories[upload_id].append(Event(*event))
-    quotas = await db.fetch("SELECT user_id, reserved_bytes, used_bytes, in_flight FROM quotas")
+    quotas = await db.fetch("SELECT user_id, reserved_bytes, used_bytes, in_flight, photos FROM quotas")
     removals = await db.fetch("SELECT object_key FROM removals")
     trash = await db.fetch("SELECT trash_key FROM reconciliations WHERE trash_key IS NOT NULL AND purged_at IS NULL")
     return Facts(
         rows={row[0]: Row(row[0], State(row[1]), *row[2:]) for row in map(tuple, rows)},
         stories=stories,
-        quotas={user: (reserved, used, in_flight) for user, reserved, used, in_flight in quotas},
+        quotas={user: (*amounts,) for user, *amounts in quotas},
         removals=frozenset(key for (key,) in removals),
         trash=frozenset(key for (key,) in trash),
         objects={listed.key: listed async for listed in scene.world.disk.list()},

@@ -17,7 +17,6 @@ from conftest import HeldClock
 from mooring import __version__
 from mooring.app import create_app
 from mooring.observe.logs import Lines, configure_logs
-from mooring.uploads.tracking import count_incomplete
 from web.conftest import sign_in
 from web.test_photos import BODY, NEW, issue, put, refused
 
@@ -158,7 +157,7 @@ async def test_the_gauge_of_the_incomplete_is_the_databases_count(
     house = app.state.house
     await issue(signed_in)
     clock.forward(minutes=16)
-    house.metrics.incomplete.set(await count_incomplete(house.db, now=clock()))
+    await house.gauges.refresh()
     assert value(await scraped(signed_in), "photo_api_temp_upload_incomplete_after_ttl") == 1
 
 

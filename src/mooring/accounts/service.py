@@ -12,6 +12,7 @@ from mooring.accounts.users import User, create_user, keep_newer_hash, user_by_e
 from mooring.clock import Clock
 from mooring.db.pool import Database
 from mooring.errors import NotSignedIn, WrongCredentials
+from mooring.observe.growth import Growth
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +35,12 @@ class Accounts:
     passwords: Passwords = field(default_factory=Passwords)
     throttle: LoginThrottle = field(default_factory=LoginThrottle)
     turns: asyncio.Semaphore = field(default_factory=_turns)
+    growth: Growth = field(default_factory=Growth)
 
     async def register(self, email: str, password: str) -> User:
-        return await create_user(self.db, email, password, passwords=self.passwords, at=self.clock())
+        user = await create_user(self.db, email, password, passwords=self.passwords, at=self.clock())
+        self.growth.registered()
+        return user
 
     async def sign_in(self, email: str, password: str, address: str) -> Tokens:
         """`address`: where the caller is, for the throttle."""

@@ -38,6 +38,9 @@ class Notices:
             if not self._expected[what]:
                 del self._expected[what]
 
+    def is_expected(self, what: str) -> bool:
+        return what in self._expected
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

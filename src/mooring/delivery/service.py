@@ -77,11 +77,11 @@ class Delivery:
         try:
             redirect = Redirect(signer.url(key, until=expires_at), expires_at)
         except Exception as failure:
-            self.metrics.external_errors.labels("cdn").inc()
+            self.metrics.external_failed("cdn")
             log.warning("cdn_signer_failed", object_key=key, why=repr(failure))
             return None
         finally:
-            self.metrics.external_seconds.labels("cdn").observe(perf_counter() - began)
+            self.metrics.external("cdn", began)
         if until is None or whole <= until:
             self._remember(key, redirect)
         return redirect

@@ -1,7 +1,7 @@
 """Albums: what photos are shown in. A photo can be in several of its owner's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from mooring.clock import Clock
 from mooring.db.pool import Database, Executor
 from mooring.errors import AlbumNotFound, FileNotArrived, PhotoNotFound
 from mooring.library.photos import PHOTO, Photo, photo_of
+from mooring.observe.growth import Growth
 from mooring.uploads.lifecycle import STORED, State, Trigger
 from mooring.uploads.removals import remove, removing
 
@@ -43,6 +44,7 @@ class Album:
 class Albums:
     db: Database
     clock: Clock
+    growth: Growth = field(default_factory=Growth)
 
     async def create(self, *, owner_id: int, title: str, description: str | None, tx: Executor | None = None) -> Album:
         rows = await (tx or self.db).fetch(
@@ -53,6 +55,7 @@ class Albums:
             description,
             self.clock(),
         )
+        self.growth.album_created()
         return Album(*rows[0])
 
     async def get(self, album_id: int, *, owner_id: int) -> Album:
@@ -113,7 +116,9 @@ class Albums:
             )
             await tx.execute("DELETE FROM albums WHERE id = $1", album_id)
         log.info("album_deleted", album_id=album_id, user_id=owner_id, photos_deleted=len(gone))
+        self.growth.album_deleted()
         for upload in gone:
+            self.growth.deleted(upload.kind, upload.uploader_id, upload.stored_bytes)
             log.info("upload_deleted", upload_id=upload.id, user_id=owner_id)
 
     # ── what is in it ──

@@ -1,7 +1,7 @@
 """Share links as their owner sees them: made, listed, revoked. What a guest does with one is in `shared`."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -11,6 +11,7 @@ from mooring.clock import Clock
 from mooring.db.pool import Database, Executor
 from mooring.errors import AlbumNotFound, NotAcceptable, ShareLinkNotFound
 from mooring.library.share_pass import ShareKey, hash_of
+from mooring.observe.growth import Growth
 
 log = structlog.get_logger()
 
@@ -51,6 +52,7 @@ class ShareLinks:
     passwords: Passwords
     key: ShareKey
     public_url: str
+    growth: Growth = field(default_factory=Growth)
 
     async def hash_password(self, password: str | None) -> str | None:
         """Before any transaction: it takes a while."""
@@ -79,6 +81,7 @@ class ShareLinks:
         if not rows:
             raise AlbumNotFound(album_id)
         link = ShareLink(*rows[0])
+        self.growth.link_created()
         log.info("share_link_created", share_link_id=link.id, album_id=album_id, user_id=owner_id)
         return NewShareLink(link, seed)
 
@@ -108,14 +111,19 @@ class ShareLinks:
         """At once, for passes too. A second time changes nothing."""
         rows = await self.db.fetch(
             """UPDATE share_links l SET revoked_at = coalesce(l.revoked_at, $3) FROM albums a
-               WHERE l.id = $1 AND a.id = l.album_id AND a.owner_id = $2 RETURNING l.album_id""",
+               WHERE l.id = $1 AND a.id = l.album_id AND a.owner_id = $2
+               RETURNING l.album_id, l.revoked_at = $3 AND coalesce(l.expires_at > $3, true)
+                   AND coalesce(l.views < l.max_views, true)""",
             link_id,
             owner_id,
             self.clock(),
         )
         if not rows:
             raise ShareLinkNotFound
-        log.info("share_link_revoked", share_link_id=link_id, album_id=rows[0][0], user_id=owner_id)
+        album_id, was_active = rows[0]
+        if was_active:
+            self.growth.link_revoked()
+        log.info("share_link_revoked", share_link_id=link_id, album_id=album_id, user_id=owner_id)
 
 
 def _link(now: str) -> str:

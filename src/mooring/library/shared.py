@@ -31,7 +31,8 @@ from mooring.library.images import Size, in_album
 from mooring.library.share_pass import Pass, ShareKey, hash_of
 from mooring.library.share_throttle import ShareThrottle
 from mooring.library.shared_queries import Link, SharedAlbum, SharedPhoto
-from mooring.observe.metrics import Metrics, TokenStatus
+from mooring.observe.metrics import Metrics
+from mooring.observe.words import TokenStatus
 from mooring.uploads.served import ServedFile
 
 log = structlog.get_logger()

@@ -7,11 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from math import ceil
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mooring.storage.s3_bucket import Bucket
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 SHORTEST_LIFE = timedelta(seconds=1)
 LONGEST_LIFE = timedelta(days=7)  # S3 has no more
@@ -23,8 +28,15 @@ class _Second:
     """What all signatures of one second and one life share."""
 
     query: str  # of the parameters, those that every URL has, up to the names of the signed headers
-    to_sign: str  # of the string to sign, all but the hash of the request
-    key: bytes
+    to_sign: bytes  # of the string to sign, all but the hash of the request
+    inner: "_Hash"  # the two hashes of HMAC, the key in them already: a signature copies them
+    outer: "_Hash"
+
+    def sign(self, request: str) -> str:
+        inner, outer = self.inner.copy(), self.outer.copy()
+        inner.update(self.to_sign + sha256(request.encode()).hexdigest().encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
 
 class Signer:
@@ -55,18 +67,19 @@ class Signer:
             self._last, self._last_for = self._second(*moment), moment
         shared = self._last
         path = self._path + (key if _UNRESERVED.fullmatch(key) else quote(key, safe="/"))
+        names, lines = self._lines(headers) if headers else ("host", f"host:{self._host}\n")
+        parameters = shared.query + names.replace(";", "%3B")
+        if query:  # all of them sort after X-Amz-…, whose names begin with a capital
+            parameters += "".join([f"&{name}={_quoted(query[name])}" for name in sorted(query)])
+        signature = shared.sign(f"{method}\n{path}\n{parameters}\n{lines}\n{names}\nUNSIGNED-PAYLOAD")
+        return f"{self._origin}{path}?{parameters}&X-Amz-Signature={signature}"
+
+    def _lines(self, headers: Mapping[str, str]) -> tuple[str, str]:
         signed = {"host": self._host}
-        for name, value in (headers or {}).items():
+        for name, value in headers.items():
             signed[name.lower()] = " ".join(value.split())
         names = sorted(signed)
-        lines = "".join([f"{name}:{signed[name]}\n" for name in names])
-        parameters = f"{shared.query}{'%3B'.join(names)}"
-        if query:  # all of them sort after X-Amz-…, whose names begin with a capital
-            parameters += "".join([f"&{name}={quote(query[name], safe='')}" for name in sorted(query)])
-        request = f"{method}\n{path}\n{parameters}\n{lines}\n{';'.join(names)}\nUNSIGNED-PAYLOAD"
-        to_sign = shared.to_sign + sha256(request.encode()).hexdigest()
-        signature = hmac.digest(shared.key, to_sign.encode(), "sha256").hex()
-        return f"{self._origin}{path}?{parameters}&X-Amz-Signature={signature}"
+        return ";".join(names), "".join([f"{name}:{signed[name]}\n" for name in names])
 
     def _second(self, second: int, lapses_in: int) -> _Second:
         at = datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -83,4 +96,12 @@ class Signer:
         key = b"AWS4" + self._bucket.secret_key.encode()
         for part in scope.split("/"):
             key = hmac.digest(key, part.encode(), "sha256")
-        return _Second(f"{query}X-Amz-SignedHeaders=", f"AWS4-HMAC-SHA256\n{at}\n{scope}\n", key)
+        to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n".encode()
+        inner, outer = (sha256(bytes(byte ^ pad for byte in key.ljust(64, b"\0"))) for pad in (0x36, 0x5C))
+        return _Second(f"{query}X-Amz-SignedHeaders=", to_sign, inner, outer)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(value: str) -> str:
+    """Content types mostly: the same few again and again."""
+    return quote(value, safe="")

@@ -74,6 +74,11 @@ class Upload(NamedTuple):
     progress: int | None  # of processing, in percent, where it is known
     project_id: int | str | None  # what it belongs to in the client's own application
 
+    @property
+    def stored_bytes(self) -> int:
+        """What of it counts as used."""
+        return self.file_size if self.state in STORED else 0
+
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
     u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,
@@ -117,16 +122,18 @@ WITH asked AS (
     WHERE u.id = a.id AND u.processing_status = ANY ($6::text[])
       AND ($5 <> 'RECLAIMED' OR u.expires_at + $11 <= $8)
     RETURNING {COLUMNS}, u.described_at, a.detail, a.trigger, l.held,
-        u.file_size * (($5 = ANY ($9::text[]))::int - (l.was = ANY ($9::text[]))::int) AS more_used
+        ($5 = ANY ($9::text[]))::int - (l.was = ANY ($9::text[]))::int AS more_stored
 ), owed AS (
-    SELECT uploader_id, sum(held) AS held, sum(more_used) AS more_used, count(*) FILTER (WHERE held > 0) AS landed
-    FROM moved GROUP BY uploader_id HAVING sum(held) <> 0 OR sum(more_used) <> 0
+    SELECT uploader_id, sum(held) AS held, sum(file_size * more_stored) AS more_used,
+        sum(more_stored) FILTER (WHERE kind = 'photo') AS more_photos, count(*) FILTER (WHERE held > 0) AS landed
+    FROM moved GROUP BY uploader_id HAVING sum(held) <> 0 OR sum(more_stored) <> 0
 ), quota AS MATERIALIZED (
     SELECT q.* FROM quotas q WHERE q.user_id IN (SELECT uploader_id FROM owed) ORDER BY q.user_id FOR UPDATE
 ), settled AS (
     UPDATE quotas q
     SET reserved_bytes = quota.reserved_bytes - o.held,
         used_bytes = quota.used_bytes + o.more_used,
+        photos = quota.photos + coalesce(o.more_photos, 0),
         in_flight = quota.in_flight - o.landed
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (

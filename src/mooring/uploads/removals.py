@@ -17,9 +17,11 @@ WITH locked AS MATERIALIZED (
 ), gone AS (
     DELETE FROM uploads u USING locked l WHERE u.id = l.id
     RETURNING {COLUMNS}, u.reserved_bytes,
-        CASE WHEN u.processing_status = ANY ($4::text[]) THEN u.file_size ELSE 0 END AS used
+        u.processing_status = ANY ($4::text[]) AS is_stored
 ), owed AS (
-    SELECT uploader_id, sum(reserved_bytes)::bigint AS held, sum(used)::bigint AS used,
+    SELECT uploader_id, sum(reserved_bytes)::bigint AS held,
+           coalesce(sum(file_size) FILTER (WHERE is_stored), 0)::bigint AS used,
+           count(*) FILTER (WHERE is_stored AND kind = 'photo') AS photos,
            count(*) FILTER (WHERE reserved_bytes > 0)::int AS files
     FROM gone GROUP BY uploader_id
 ), quota AS MATERIALIZED (
@@ -28,6 +30,7 @@ WITH locked AS MATERIALIZED (
     UPDATE quotas q
     SET reserved_bytes = quota.reserved_bytes - o.held,
         used_bytes = quota.used_bytes - o.used,
+        photos = quota.photos - o.photos,
         in_flight = quota.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (

@@ -1,9 +1,9 @@
 """One upload's life on a page: issue, arrive, retry, renew, remove. The sweep and the work
 on what arrived are beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from mooring.errors import (
     UploadNotFound,
     UploadRejected,
 )
+from mooring.observe.metrics import Metrics
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Signed, Storage
 from mooring.uploads import queries, removals
@@ -57,18 +58,13 @@ class Claim(NamedTuple):
     sha256: str | None = None
 
 
-def _uncounted(_: Trigger, __: timedelta | None) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class Uploads:
     db: Database
     storage: Storage
     clock: Clock
     terms: Terms
-    # Called for every arrival: who knocked, and how long the bytes had been there, where that is known.
-    count_arrival: Callable[[Trigger, timedelta | None], None] = _uncounted
+    metrics: Metrics = field(default_factory=Metrics)
 
     @cached_property
     def _finding(self) -> Gatherer[int, Upload | None]:
@@ -194,6 +190,8 @@ class Uploads:
         at = self.clock()
         if not await advance(self.db, State.REJECTED, [move], what="rejected", at=at, only_from=upload.state):
             return False
+        self.metrics.ended(upload.kind, "rejected")
+        self.metrics.growth.deleted(upload.kind, upload.uploader_id, upload.stored_bytes)
         log.warning("upload_rejected", upload_id=upload.id, user_id=upload.uploader_id, trigger=trigger, reason=reason)
         await self.discard_object(upload)
         return True
@@ -239,7 +237,8 @@ class Uploads:
         moved = {move.upload_id: move for move in moves}
         for upload in arrived:
             move = moved[upload.id]
-            self.count_arrival(move.trigger, at - move.came_at if move.came_at else None)
+            self.metrics.arrived(move.trigger, at - move.came_at if move.came_at else None)
+            self.metrics.stored(upload.kind, upload.uploader_id, upload.file_size)
         return arrived
 
     # ── once more ──
@@ -291,5 +290,6 @@ class Uploads:
         for gone in await removals.remove(
             self.db, removals.REMOVE, [upload.id], at=self.clock(), trigger=Trigger.CLIENT
         ):
+            self.metrics.growth.deleted(gone.kind, gone.uploader_id, gone.stored_bytes)
             log.info("upload_deleted", upload_id=gone.id, user_id=gone.uploader_id)
             await self.discard_object(gone)

@@ -81,8 +81,10 @@ class Sweep:
         due = await queries.take_due(self.uploads.db, at=at, reclaim_after=reclaim_after, limit=size)
         absent = [upload for upload in await self._each(self._look, due, swept) if upload]
         given_up = [up for up in absent if at >= max(up.created_at + reclaim_after, up.expires_at + SLOW_PUT)]
-        lapsed = [up.id for up in absent if up not in given_up and up.expires_at < at]
-        swept.lapsed += len(await queries.lapse(self.uploads.db, lapsed, at=at)) if lapsed else 0
+        lapsed = {up.id: up.kind for up in absent if up not in given_up and up.expires_at < at}
+        for upload_id in await queries.lapse(self.uploads.db, list(lapsed), at=at) if lapsed else ():
+            swept.lapsed += 1
+            self.uploads.metrics.ended(lapsed[upload_id], "incomplete")
         await self._reclaim(given_up, swept, at)
         return len(due)
 

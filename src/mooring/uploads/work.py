@@ -17,7 +17,8 @@ import structlog
 
 from mooring.db.pool import Executor
 from mooring.errors import DatabaseUnavailable, ObjectChanged, ObjectNotFound, StorageUnavailable
-from mooring.observe.metrics import Metrics, Outcome
+from mooring.observe.metrics import Metrics
+from mooring.observe.words import Outcome
 from mooring.processing.sandbox import Made, Progress, Sandbox, Spoiled, nameless
 from mooring.storage.threads import off_loop
 from mooring.uploads import queries, renditions

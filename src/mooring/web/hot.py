@@ -25,8 +25,8 @@ _PARAMETER = re.compile(r"{(\w+)}")
 
 @dataclass(frozen=True, slots=True)
 class HotRoute:
-    """GET: `asked` are its query and the numbers in its path, and it answers with whatever it likes. POST: `asked` is
-    its body, and the answer is JSON."""
+    """GET: `asked` are its query and the numbers in its path, and without an `answer` it answers with an image. POST:
+    `asked` is its body, and the answer is JSON."""
 
     method: Method
     path: str
@@ -68,11 +68,13 @@ class HotRoutes:
 
         return add
 
-    def get(self, path: str, *, query: type[BaseModel]) -> Callable[[Endpoint], Endpoint]:
+    def get(
+        self, path: str, *, query: type[BaseModel], answer: type[BaseModel] | None = None
+    ) -> Callable[[Endpoint], Endpoint]:
         """HEAD too."""
 
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("GET", path, endpoint, query))
+            self.routes.append(HotRoute("GET", path, endpoint, query, answer))
             return endpoint
 
         return add
@@ -96,7 +98,7 @@ class HotRoutes:
             "description": one.endpoint.__doc__ or "",
             "operationId": one.name,
             "security": [{"OAuth2PasswordBearer": []}] if one.by == "person" else [{"EventsSecret": []}],
-            **(_posting(one) if one.answer else _getting(one)),
+            **(_posting(one) if one.method == "POST" else _getting(one)),
         }
 
 
@@ -150,14 +152,10 @@ class HotDoor:
 
 
 def _posting(one: HotRoute) -> dict[str, Any]:
-    assert one.answer is not None  # noqa: S101
     return {
         "parameters": [IDEMPOTENCY_KEY] if one.by == "person" else [],
         "requestBody": {"required": True, "content": _content(one.asked)},
-        "responses": {
-            "200": {"description": "Successful Response", "content": _content(one.answer)},
-            "default": WENT_WRONG,
-        },
+        "responses": _answers(one),
     }
 
 
@@ -173,7 +171,13 @@ def _getting(one: HotRoute) -> dict[str, Any]:
         }
         for name, about in schema["properties"].items()
     ]
-    return {"parameters": parameters, "responses": {**IMAGE_ANSWERS, "default": WENT_WRONG}}
+    return {"parameters": parameters, "responses": _answers(one)}
+
+
+def _answers(one: HotRoute) -> dict[int | str, dict[str, Any]]:
+    if one.answer is None:
+        return {**IMAGE_ANSWERS, "default": WENT_WRONG}
+    return {"200": {"description": "Successful Response", "content": _content(one.answer)}, "default": WENT_WRONG}
 
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class LimitsDoor:
         self.here = Here(limits)
         self.shared = _shared(store, limits, metrics.rate_limit_store_errors.inc) if store else None
         self._clients: dict[str, str] = {}
-        self._allowed = {name: metrics.rate_limit_requests.labels(name, "allowed") for name in CLASSES}
+        for name in CLASSES:
+            metrics.rate_limit_requests.inc(name, "allowed", by=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         name = class_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
@@ -89,7 +90,7 @@ class LimitsDoor:
             response = await answer_to(Request(scope, receive), TooManyRequests(wait))
             await response(scope, receive, send)
             return
-        self._allowed[name].inc()
+        self.metrics.rate_limit_requests.inc(name, "allowed")
         await self.app(scope, receive, send)
 
     async def close(self) -> None:

@@ -11,13 +11,12 @@ from starlette.responses import Response
 from mooring.errors import MooringError
 from mooring.library.photos import Photo, Ticket
 from mooring.uploads.lifecycle import STORED, Upload
-from mooring.uploads.service import Claim
 from mooring.uploads.tracking import aggregate_incomplete_after_ttl
 from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import Asked, ContentType, Cursor, FileSize, Id, Limit, Moment, PathId, Sha256, Text, read
+from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_form, reply
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -26,16 +25,6 @@ PhotoTitle = Annotated[
     str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")
 ]
 PhotoDescription = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
-
-
-class NewFile(Asked):
-    filename: Text
-    content_type: ContentType
-    file_size: FileSize
-    checksum_sha256: Sha256 | None = None
-
-    def claim(self) -> Claim:
-        return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)
 
 
 class IssuePhoto(NewFile):
@@ -115,6 +104,11 @@ class PhotoChanges(Asked):
 
     title: PhotoTitle | None = None
     description: PhotoDescription | None = None
+
+
+class AskedPage(BaseModel):
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    cursor: Id | None = None
 
 
 class PhotoPage(BaseModel):
@@ -201,13 +195,15 @@ async def confirm_photos(request: Request) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-@router.get("")
-async def list_photos(request: Request, caller: SignedIn, limit: Limit = 50, cursor: Cursor = None) -> PhotoPage:
+@hot.get("/photos", query=AskedPage, answer=PhotoPage)
+async def list_photos(request: Request) -> Response:
     """The caller's photos that arrived, newest first."""
+    caller = await signed_in(request)
+    asked = read_form(dict(request.query_params), AskedPage)
     photos = request.app.state.house.photos
-    page = await photos.page(user_id=caller.user_id, before=cursor, limit=limit)
-    listed = [shown(photo, photos) for photo in page]
-    return PhotoPage(photos=listed, next_cursor=listed[-1].id if len(listed) == limit else None)
+    page = await photos.page(user_id=caller.user_id, before=asked.cursor, limit=asked.limit)
+    next_cursor = page[-1].upload.id if len(page) == asked.limit else None
+    return reply(PhotoPage.model_construct(photos=[shown(one, photos) for one in page], next_cursor=next_cursor))
 
 
 @router.get("/upload-tracking")

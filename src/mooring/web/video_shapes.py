@@ -12,8 +12,7 @@ from mooring.library.videos import ORIGINAL, Ticket, Video, Videos
 from mooring.uploads.in_parts import MOST_URLS, PartUrl, Plan, Sent, cut_of
 from mooring.uploads.lifecycle import Upload
 from mooring.uploads.multipart import MOST_PARTS
-from mooring.uploads.service import Claim
-from mooring.web.shapes import BIGGEST, AskedInCamelCase, ContentType, FileSize, InCamelCase, Sha256, Text
+from mooring.web.shapes import BIGGEST, AskedInCamelCase, InCamelCase, NewFile
 
 MOST_METADATA = 16 * 1024  # bytes of JSON
 DEEPEST = 8  # objects and lists in one another
@@ -55,16 +54,9 @@ Metadata = Annotated[dict[str, Any], AfterValidator(_modest)]
 PartNumber = Annotated[int, Field(ge=1, le=MOST_PARTS)]
 
 
-class NewVideo(AskedInCamelCase):
+class NewVideo(NewFile, AskedInCamelCase):
     project_id: ProjectId | None = Field(None, description="What your application calls it: a number or a text")
-    filename: Text
-    content_type: ContentType
-    file_size: FileSize
-    checksum_sha256: Sha256 | None = None
     metadata: Metadata = Field({}, description="Kept as it is: at most 16 KiB, at most 8 objects and lists deep")
-
-    def claim(self) -> Claim:
-        return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)
 
 
 class BegunVideo(BaseModel):
