@@ -22,7 +22,8 @@ from mooring.errors import (
     UploadNotFound,
 )
 from mooring.library.capabilities import Grant
-from mooring.observe.metrics import Metrics, Result
+from mooring.observe.metrics import Metrics
+from mooring.observe.words import Result
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Part
 from mooring.uploads import queries, removals
