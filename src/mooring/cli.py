@@ -16,6 +16,7 @@ from mooring import __version__
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
+from mooring.listening import listen
 from mooring.observe.logs import configure_logs
 from mooring.settings import Settings
 from mooring.terminal import explained, moment, show, span, table
@@ -96,6 +97,25 @@ def worker(
     with explained():
         asked = {} if concurrency is None else {"worker_concurrency": concurrency}
         work(_settings(data).model_copy(update=asked))
+
+
+@app.command()
+def events(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="URL", envvar="MOORING_EVENTS_FROM",
+            help="The queue: sqs://, amqp://, nats://, kafka:// or redis://; forms: docs/how-to/storage-events.md",
+        ),
+    ],
+    data: Data = None,
+) -> None:  # fmt: skip
+    """Take storage's events from a queue, in a process of its own.
+
+    Any number may run. What is told is looked at in storage; a message is forgotten once it is settled.
+    """
+    with explained():
+        listen(_settings(data), source)
 
 
 @app.command()

@@ -51,13 +51,12 @@ from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
+from mooring.terms import kinds_of, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import Kind, photo, recording, video
-from mooring.uploads.multipart import PartTerms
-from mooring.uploads.quota import Plan
+from mooring.uploads.kinds import photo, recording, video
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
@@ -141,6 +140,24 @@ async def open_house(
         yield house
 
 
+@asynccontextmanager
+async def open_storage_events(settings: Settings, *, connections: int) -> AsyncIterator[StorageEvents]:
+    """Only what arrivals need, and no connection before the first of them. For functions, of which there may be a
+    thousand: they neither migrate the database nor prepare the storage."""
+    if settings.is_embedded:
+        raise SetupProblem("MOORING_DATABASE_URL is missing: a function has no database of its own.")
+    storage = storage_of(settings, "", real.now)
+    if isinstance(storage, DiskStorage):
+        raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
+    metrics = Metrics()
+    db = await open_database(settings.database_url or "", most=connections, least=0)
+    uploads = Uploads(db, storage, real.now, terms_of(settings), metrics)
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(db.close)
+        closing.push_async_callback(storage.close)
+        yield StorageEvents(uploads, metrics)
+
+
 async def _make_ready(storage: Storage, settings: Settings) -> None:
     """The disk store needs its folders. A bucket is prepared by a person, with `mooring storage setup`."""
     if not isinstance(storage, DiskStorage):
@@ -178,7 +195,7 @@ def _house(
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
-    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
@@ -213,7 +230,7 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
-        uppy=uppy_over(uploads, _kinds(settings), metrics, secret, public_url_of(settings)),
+        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, public_url_of(settings)),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
@@ -239,28 +256,6 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: Disk
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _kinds(settings: Settings) -> tuple[Kind, ...]:
-    return (
-        photo(settings.photo_max_bytes),
-        recording(settings.recording_max_bytes),
-        video(settings.video_max_bytes),
-    )
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        upload_url_life=settings.upload_url_life,
-        download_url_life=settings.download_url_life,
-        reclaim_after=timedelta(seconds=settings.reclaim_after_seconds),
-        plans=(
-            Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
-            Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
-        ),
-        triggers=frozenset(settings.triggers),
-        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
-    )
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
