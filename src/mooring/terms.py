@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from mooring.settings import Settings
 from mooring.uploads.kinds import Kind, photo, recording, video
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Terms
 
