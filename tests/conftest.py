@@ -13,6 +13,7 @@ pytest_plugins = [
     "servers.ceph",
     "servers.redis",
     "servers.browser",
+    "servers.prometheus",
     "servers.brokers",
 ]
 
