@@ -63,6 +63,7 @@ async def test_the_openapi_is_true_and_no_request_is_answered_500(signed_in: htt
     await issue_video(signed_in, fileSize=2**30)
     token = (await signed_in.post("/albums/1/share-links", json={})).json()["token"]
     capability = (await signed_in.post("/uppy/capabilities", json={"kind": "video"})).json()["capability"]
+    app.state.house.telling.live.close()  # or a stream would have no end
     schema = schemathesis.openapi.from_dict((await signed_in.get("/openapi.json")).json())
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) == sum(len(methods) for methods in app.openapi()["paths"].values()) >= 21
@@ -130,6 +131,7 @@ async def test_every_creating_call_says_that_it_takes_a_key(app: FastAPI) -> Non
         "/albums/{album_id}/photos",
         "/albums/{album_id}/share-links",
         *(path for path in app.openapi()["paths"] if re.search("^(?!/uppy/).*(presigned|confirm|complete)", path)),
+        "/webhooks",
     ):
         parameters = app.openapi()["paths"][path]["post"]["parameters"]
         [key] = [one for one in parameters if one["name"] == "Idempotency-Key"]
