@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     job_pause_seconds: float = Field(
         10, gt=0, le=300, description="Pause before the second attempt; it doubles with each, up to 5 minutes"
     )
-    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; twice that by the clock")
+    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; four times that by the clock")
     job_memory_bytes: int = Field(2**30, ge=2**28, description="Memory (address space) that work on a file may take")
     immediate_processing_ms: int = Field(
         400,
