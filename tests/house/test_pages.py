@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from house.reading import ROOT, sources, table
 from mooring.observe.growth import GAUGES, Counted, Growth
 from mooring.observe.metrics import LEAST, SUMMED, Metrics
+from mooring.observe.monitoring.places import Places
 from mooring.observe.tally import Spread, Tally
 from mooring.settings import Settings, usual_data_folder
 
@@ -119,6 +120,7 @@ def documented(page: Path) -> dict[str, str]:
 def test_every_setting_is_on_its_page_with_its_names_and_default() -> None:
     page = documented(SETTINGS)
     expected = {names_of(field, about): default_of(about) for field, about in Settings.model_fields.items()}
+    expected |= {f"`MOORING_MONITORING_{field.upper()}`": default_of(one) for field, one in Places.model_fields.items()}
     assert set(page) == set(expected)
     assert {names: page[names] for names, default in expected.items() if default not in (None, page[names])} == {}
 
