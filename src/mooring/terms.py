@@ -1,8 +1,11 @@
-"""Settings in, the terms of uploads out: the part of the wiring that is about how long and how much."""
+"""Settings in, plain values out: the terms of uploads, and which bucket they go to."""
 
 from datetime import timedelta
 
+from pydantic import SecretStr
+
 from mooring.settings import Settings
+from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Terms
@@ -20,3 +23,18 @@ def terms_of(settings: Settings) -> Terms:
         triggers=frozenset(settings.triggers),
         parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
     )
+
+
+def bucket_for(settings: Settings) -> Bucket:
+    return bucket_of(
+        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
+        access_key=shown(settings.s3_access_key_id),
+        secret_key=shown(settings.s3_secret_access_key),
+        session_token=shown(settings.s3_session_token),
+        region=settings.s3_region,
+        endpoint=settings.s3_endpoint,
+    )
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
