@@ -14,7 +14,7 @@ import typer
 
 from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
-from mooring.db.embedded import Embedded, open_database_server, psql
+from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.listening import listen
 from mooring.observe.logs import configure_logs
@@ -23,7 +23,7 @@ from mooring.settings import Settings
 from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
-from mooring.wiring import House, open_house
+from mooring.wiring import House, open_database_server, open_house
 from mooring.worker import work
 
 

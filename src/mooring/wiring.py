@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
@@ -20,7 +19,7 @@ from mooring.accounts.service import Accounts
 from mooring.accounts.sessions import purge_sessions
 from mooring.accounts.tokens import AccessTokens
 from mooring.clock import Clock
-from mooring.db.embedded import open_database_server
+from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
 from mooring.db.notices import Listening, Notices
@@ -49,10 +48,9 @@ from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
-from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
-from mooring.terms import kinds_of, terms_of
+from mooring.terms import bucket_for, kinds_of, shown, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
@@ -175,6 +173,16 @@ async def _make_ready(storage: Storage, settings: Settings) -> None:
             raise SetupProblem(f"The storage is not usable: {step.message}")
 
 
+async def open_database_server(settings: Settings, closing: AsyncExitStack) -> str:
+    """The database's address; the embedded one is started for it, watched over, and left at the end."""
+    if settings.database_url:
+        return settings.database_url
+    server = await closing.enter_async_context(Embedded(settings.data))
+    watching = asyncio.create_task(server.watch())
+    closing.callback(watching.cancel)
+    return server.url
+
+
 def _house(
     settings: Settings,
     clock: Clock,
@@ -255,7 +263,7 @@ def _house(
 
 
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
-    key = _shown(settings.cdn_key)
+    key = shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
@@ -269,7 +277,7 @@ def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell
         store = DiskStorage(folder, derived, public_url_of(settings), clock)
         return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
-        return S3Storage(_bucket(settings))
+        return S3Storage(bucket_for(settings))
     raise SetupProblem(
         f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
     )
@@ -277,18 +285,3 @@ def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell
 
 def public_url_of(settings: Settings) -> str:
     return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")
-
-
-def _bucket(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=_shown(settings.s3_access_key_id),
-        secret_key=_shown(settings.s3_secret_access_key),
-        session_token=_shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def _shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

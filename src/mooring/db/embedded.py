@@ -15,7 +15,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,7 +26,6 @@ from mooring.db.cluster import Cluster
 from mooring.db.programs import database_user, make_passable, programs
 from mooring.db.shell import shell
 from mooring.errors import SetupProblem
-from mooring.settings import Settings
 
 START_SECONDS = 60.0  # recovery after a crash of a busy server takes its time
 STOP_SECONDS = 60.0
@@ -262,13 +261,3 @@ def _try_lock(descriptor: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-async def open_database_server(settings: Settings, closing: AsyncExitStack) -> str:
-    """The database's address; the embedded one is started for it, watched over, and left at the end."""
-    if settings.database_url:
-        return settings.database_url
-    server = await closing.enter_async_context(Embedded(settings.data))
-    watching = asyncio.create_task(server.watch())
-    closing.callback(watching.cancel)
-    return server.url
