@@ -267,6 +267,11 @@ class Settings(BaseSettings):
         }
 
     @property
+    def own_url(self) -> str:
+        """Where clients reach this server."""
+        return (self.public_url or "http://127.0.0.1:8000").rstrip("/")
+
+    @property
     def is_embedded(self) -> bool:
         return not self.database_url
 

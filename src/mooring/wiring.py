@@ -1,17 +1,13 @@
-"""Settings in, working services out. The only importer of adapters."""
+"""Settings in, working services out."""
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
@@ -45,10 +41,9 @@ from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
 from mooring.settings import Settings
+from mooring.storage.choice import storage_of
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
-from mooring.storage.s3 import S3Storage
-from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
@@ -127,7 +122,7 @@ async def open_house(
         closing.push_async_callback(db.close)
         secret = secret_of(settings)
         doorbell = Doorbell()
-        storage = storage_of(settings, secret, clock, doorbell)
+        storage = storage_of(settings, secret, clock, doorbell.ring)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
@@ -150,7 +145,7 @@ async def open_storage_events(settings: Settings, *, connections: int) -> AsyncI
         raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
     metrics = Metrics()
     db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, _terms(settings), metrics.arrived)
+    uploads = Uploads(db, storage, real.now, _terms(settings), metrics)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(db.close)
         closing.push_async_callback(storage.close)
@@ -227,7 +222,7 @@ def _house(
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
-        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, settings.own_url, metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
         songs=Songs(db, clock),
         recordings=Recordings(
@@ -250,7 +245,7 @@ def _house(
 
 
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
-    key = _shown(settings.cdn_key)
+    key = settings.cdn_key.get_secret_value() if settings.cdn_key else None
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
@@ -268,36 +263,3 @@ def _terms(settings: Settings) -> Terms:
         triggers=frozenset(settings.triggers),
         parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
     )
-
-
-def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
-    kind, _, rest = settings.storage.partition(":")
-    if kind == "disk" and (rest or not settings.s3_bucket):
-        folder = Path(rest) if rest else settings.data / "storage"
-        derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        store = DiskStorage(folder, derived, public_url_of(settings), clock)
-        return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
-    if kind in ("s3", "disk"):
-        return S3Storage(_bucket(settings))
-    raise SetupProblem(
-        f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
-    )
-
-
-def public_url_of(settings: Settings) -> str:
-    return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")
-
-
-def _bucket(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=_shown(settings.s3_access_key_id),
-        secret_key=_shown(settings.s3_secret_access_key),
-        session_token=_shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def _shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
