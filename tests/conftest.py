@@ -15,6 +15,7 @@ pytest_plugins = [
     "servers.browser",
     "servers.prometheus",
     "servers.brokers",
+    "servers.receiver",
 ]
 
 

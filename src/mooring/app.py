@@ -20,6 +20,7 @@ from mooring.web import (
     errors,
     events,
     images,
+    live,
     operations,
     photos,
     records,
@@ -28,6 +29,7 @@ from mooring.web import (
     storage,
     uploads,
     videos,
+    webhooks,
 )
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
@@ -35,7 +37,7 @@ from mooring.web.limits import LimitsDoor
 from mooring.web.proxies import Proxies
 from mooring.wiring import House, open_house
 
-HOT = (photos.hot, images.hot, events.hot)
+HOT = (photos.hot, images.hot, live.hot, events.hot)
 
 
 class Application(FastAPI):
@@ -69,8 +71,9 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
             house.open_doors()
             yield
             house.drain()
+            house.telling.live.close()
             if settings.worker:
-                await house.worker.stop(settings.stop_seconds)
+                await house.stop_work()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -83,7 +86,11 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, records, songs, videos, uploads, batch, operations, storage):
+    routed = (
+        *(auth, albums, photos, direct, share, records, songs, videos),
+        *(live, uploads, webhooks, batch, operations, storage),
+    )
+    for module in routed:
         app.include_router(module.router)
     errors.install(app)
     app.doors = _doors(app, settings, metrics)
@@ -120,10 +127,10 @@ def _background(house: House) -> list[Any]:
     listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
     return [
         house.gauges.for_ever(),
-        house.recordings.notices.run(),
+        house.listening.run(),
         *sweeping,
         *listening,
-        *([house.worker.run()] if settings.worker else []),
+        *([house.worker.run(), house.telling.deliverer.run()] if settings.worker else []),
     ]
 
 

@@ -184,6 +184,24 @@ class Settings(BaseSettings):
     trusted_proxies: str | None = Field(
         None, description="Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed"
     )
+
+    # ── telling others ──
+    live_streams_per_user: int = Field(20, ge=1, le=10_000, description="Live streams one user may have open here")
+    webhook_networks: str | None = Field(
+        None, description="Networks of your own that webhooks may lead into, also by `http://`, separated by commas"
+    )
+    webhook_concurrency: int = Field(10, ge=1, le=256, description="Webhooks that one worker sends at once")
+    eventbridge_bus: str | None = Field(
+        None,
+        validation_alias=_named("EVENTBRIDGE_BUS", "EVENTBRIDGE_BUS_NAME"),
+        description="Transitions are published on this EventBridge bus too, in the bucket's region",
+    )
+    eventbridge_endpoint: str | None = Field(
+        None,
+        validation_alias=_named("EVENTBRIDGE_ENDPOINT", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
+        description="Endpoint of EventBridge",
+    )
+
     # ── processing ──
     worker: bool = Field(True, description="Whether `mooring serve` works on what arrived too")
     worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker is at at once")
@@ -251,7 +269,7 @@ class Settings(BaseSettings):
             raise ValueError("it reads like redis://:password@host:6379/0, or rediss:// with TLS")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
     def _are_networks(cls, value: str | None) -> str | None:
         networks_of(value)

@@ -19,7 +19,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
-from mooring.db.notices import Notices
+from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -45,6 +45,7 @@ from mooring.storage.choice import storage_of
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.timed import Timed, TimedFiles
+from mooring.telling import Telling, open_telling
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
@@ -86,6 +87,8 @@ class House:
     sweep: Sweep
     batch: Batch
     worker: Worker
+    telling: Telling
+    listening: Listening
     gauges: Gauges
     disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
@@ -97,6 +100,10 @@ class House:
     def drain(self) -> None:
         self.doors = "draining"
         self.metrics.ready.set(0)
+
+    async def stop_work(self) -> None:
+        seconds = self.settings.stop_seconds
+        await asyncio.gather(self.worker.stop(seconds), self.telling.deliverer.stop(seconds))
 
     async def status(self) -> str:
         if self.doors != "ok":
@@ -128,7 +135,8 @@ async def open_house(
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
-        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox)
+        telling = await open_telling(settings, clock, metrics, db, secret, url, closing)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox, telling)
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
@@ -182,6 +190,7 @@ def _house(
     http: httpx.AsyncClient,
     url: str,
     sandbox: Sandbox,
+    telling: Telling,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     life = timedelta(seconds=settings.refresh_token_seconds)
@@ -193,6 +202,7 @@ def _house(
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
+    notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
         uploads,
@@ -204,6 +214,7 @@ def _house(
             partial(purge_sessions, db, limit=1000),
             reconciliation.purge_trash,
             partial(queue.keep, db, limit=1000),
+            telling.webhooks.keep,
         ),
     )
     return House(
@@ -229,7 +240,7 @@ def _house(
             uploads,
             recording(settings.recording_max_bytes),
             metrics,
-            Notices(url, CHANNEL),
+            notices,
             timedelta(milliseconds=settings.immediate_processing_ms),
             delivery.cdn_url,
         ),
@@ -239,6 +250,8 @@ def _house(
         sweep=sweep,
         batch=Batch(db, sweep),
         worker=worker_of(settings, uploads, sandbox, metrics, url),
+        telling=telling,
+        listening=Listening(url, [notices, telling.live]),
         gauges=Gauges(db, clock, metrics.growth),
         disk=disk,
     )

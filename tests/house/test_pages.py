@@ -78,6 +78,8 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         (Counter, ("kind", "outcome")),
         "guide 003's s3.upload.failure.rate: rejected and incomplete of all",
     ),
+    "photo_api_live_streams": ((Gauge, ()), "requests that stay open are in no other metric"),
+    "photo_api_webhook_deliveries_total": ((Counter, ("result",)), "an endpoint that refuses is seen nowhere else"),
     "photo_api_rate_limit_store_errors_total": ((Counter, ()), "limits that are not shared for a while look as ever"),
     "photo_api_log_lines_dropped_total": (
         (Counter, ("reason",)),

@@ -62,6 +62,7 @@ async def test_the_openapi_is_true_and_no_request_is_answered_500(signed_in: htt
     await send_small(signed_in, await issue_video(signed_in))
     await issue_video(signed_in, fileSize=2**30)
     token = (await signed_in.post("/albums/1/share-links", json={})).json()["token"]
+    app.state.house.telling.live.close()  # or a stream would have no end
     schema = schemathesis.openapi.from_dict((await signed_in.get("/openapi.json")).json())
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) == sum(len(methods) for methods in app.openapi()["paths"].values()) >= 21
@@ -127,6 +128,7 @@ async def test_every_creating_call_says_that_it_takes_a_key(app: FastAPI) -> Non
         "/albums",
         "/albums/{album_id}/photos",
         "/albums/{album_id}/share-links",
+        "/webhooks",
         *(path for path in app.openapi()["paths"] if re.search("presigned|confirm|complete", path)),
     ):
         parameters = app.openapi()["paths"][path]["post"]["parameters"]

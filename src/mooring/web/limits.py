@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from limits import RateLimitItem
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring.accounts.throttle import client_id, network_of
@@ -65,7 +65,7 @@ class LimitsDoor:
             metrics.rate_limit_requests.inc(name, "allowed", by=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = class_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        name = class_of(scope.get("method", "GET"), scope["path"]) if scope["type"] != "lifespan" else None
         if name is None:
             await self.app(scope, receive, send)
             return
@@ -74,7 +74,7 @@ class LimitsDoor:
         wait = self.here.hit(name, client) if self.shared is None else await self.shared.hit(name, client)
         if wait:
             self.metrics.rate_limited(name, client_id(client))
-            response = await answer_to(Request(scope, receive), TooManyRequests(wait))
+            response = await answer_to(HTTPConnection(scope), TooManyRequests(wait))
             await response(scope, receive, send)
             return
         self.metrics.rate_limit_requests.inc(name, "allowed")
