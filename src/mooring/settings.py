@@ -300,3 +300,7 @@ class Settings(BaseSettings):
     @property
     def download_url_life(self) -> timedelta:
         return timedelta(seconds=self.download_url_seconds)
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -40,19 +40,18 @@ from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
-from mooring.settings import Settings
+from mooring.settings import Settings, shown
 from mooring.storage.choice import storage_of
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
+from mooring.terms import terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
-from mooring.uploads.multipart import PartTerms
-from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
@@ -153,7 +152,7 @@ async def open_storage_events(settings: Settings, *, connections: int) -> AsyncI
         raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
     metrics = Metrics()
     db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, _terms(settings), metrics)
+    uploads = Uploads(db, storage, real.now, terms_of(settings), metrics)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(db.close)
         closing.push_async_callback(storage.close)
@@ -198,7 +197,7 @@ def _house(
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
-    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
@@ -258,21 +257,7 @@ def _house(
 
 
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
-    key = settings.cdn_key.get_secret_value() if settings.cdn_key else None
+    key = shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        upload_url_life=settings.upload_url_life,
-        download_url_life=settings.download_url_life,
-        reclaim_after=timedelta(seconds=settings.reclaim_after_seconds),
-        plans=(
-            Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
-            Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
-        ),
-        triggers=frozenset(settings.triggers),
-        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
-    )

@@ -128,6 +128,8 @@ async def test_every_creating_call_says_that_it_takes_a_key(app: FastAPI) -> Non
         "/albums",
         "/albums/{album_id}/photos",
         "/albums/{album_id}/share-links",
+        "/records/async",
+        "/songs",
         "/webhooks",
         *(path for path in app.openapi()["paths"] if re.search("presigned|confirm|complete", path)),
     ):
