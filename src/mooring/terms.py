@@ -1,8 +1,9 @@
-"""The terms of uploads that the settings ask for."""
+"""Settings in, plain values out: the terms of uploads and their kinds."""
 
 from datetime import timedelta
 
 from mooring.settings import Settings
+from mooring.uploads.kinds import Kind, photo, recording, video
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Terms
@@ -19,4 +20,12 @@ def terms_of(settings: Settings) -> Terms:
         ),
         triggers=frozenset(settings.triggers),
         parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
+    )
+
+
+def kinds_of(settings: Settings) -> tuple[Kind, ...]:
+    return (
+        photo(settings.photo_max_bytes),
+        recording(settings.recording_max_bytes),
+        video(settings.video_max_bytes),
     )

@@ -36,6 +36,7 @@ from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
+from mooring.library.uppy import Uppy, uppy_over
 from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
@@ -46,7 +47,7 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
-from mooring.terms import terms_of
+from mooring.terms import kinds_of, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
@@ -78,6 +79,7 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    uppy: Uppy
     songs: Songs
     recordings: Recordings
     videos: Videos
@@ -234,6 +236,7 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, settings.own_url, metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, settings.own_url),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
