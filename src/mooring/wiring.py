@@ -51,13 +51,12 @@ from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
+from mooring.terms import sweep_of, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
-from mooring.uploads.multipart import PartTerms
-from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
@@ -158,7 +157,7 @@ async def open_storage_events(settings: Settings, *, connections: int) -> AsyncI
         raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
     metrics = Metrics()
     db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, _terms(settings), metrics.arrived)
+    uploads = Uploads(db, storage, real.now, terms_of(settings), metrics)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(db.close)
         closing.push_async_callback(storage.close)
@@ -203,25 +202,20 @@ def _house(
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
-    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
     notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
-    sweep = Sweep(
-        uploads,
-        batch_size=settings.batch_size,
-        at_once=settings.batch_max_concurrent,
-        pause=timedelta(milliseconds=settings.batch_interval_ms),
-        chores=(
-            idempotency.purge,
-            partial(purge_sessions, db, limit=1000),
-            reconciliation.purge_trash,
-            partial(queue.keep, db, limit=1000),
-            telling.webhooks.keep,
-        ),
+    chores = (
+        idempotency.purge,
+        partial(purge_sessions, db, limit=1000),
+        reconciliation.purge_trash,
+        partial(queue.keep, db, limit=1000),
+        telling.webhooks.keep,
     )
+    sweep = sweep_of(settings, uploads, chores)
     return House(
         settings=settings,
         clock=clock,
@@ -267,20 +261,6 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: Disk
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        upload_url_life=settings.upload_url_life,
-        download_url_life=settings.download_url_life,
-        reclaim_after=timedelta(seconds=settings.reclaim_after_seconds),
-        plans=(
-            Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
-            Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
-        ),
-        triggers=frozenset(settings.triggers),
-        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
-    )
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
