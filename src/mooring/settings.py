@@ -122,6 +122,9 @@ class Settings(BaseSettings):
         5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
     )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
+    uppy_capability_seconds: int = Field(
+        14_400, ge=1, le=86_400, description="Life of an upload address for Uppy, where it is not said"
+    )
     trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
 
     # ── delivery ──

@@ -1,13 +1,15 @@
-"""Settings in, the terms of uploads out, and the sweep that holds them."""
+"""Settings in, plain values out: the terms of uploads, their kinds, and which bucket they go to."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 
+from pydantic import SecretStr
+
 from mooring.settings import Settings
+from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.uploads.kinds import Kind, photo, recording, video
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
-from mooring.uploads.service import Terms, Uploads
-from mooring.uploads.sweep import Chore, Sweep
+from mooring.uploads.service import Terms
 
 
 def terms_of(settings: Settings) -> Terms:
@@ -24,11 +26,24 @@ def terms_of(settings: Settings) -> Terms:
     )
 
 
-def sweep_of(settings: Settings, uploads: Uploads, chores: Sequence[Chore]) -> Sweep:
-    return Sweep(
-        uploads,
-        batch_size=settings.batch_size,
-        at_once=settings.batch_max_concurrent,
-        pause=timedelta(milliseconds=settings.batch_interval_ms),
-        chores=chores,
+def kinds_of(settings: Settings) -> tuple[Kind, ...]:
+    return (
+        photo(settings.photo_max_bytes),
+        recording(settings.recording_max_bytes),
+        video(settings.video_max_bytes),
     )
+
+
+def bucket_for(settings: Settings) -> Bucket:
+    return bucket_of(
+        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
+        access_key=shown(settings.s3_access_key_id),
+        secret_key=shown(settings.s3_secret_access_key),
+        session_token=shown(settings.s3_session_token),
+        region=settings.s3_region,
+        endpoint=settings.s3_endpoint,
+    )
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
@@ -40,6 +39,7 @@ from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
+from mooring.library.uppy import Uppy, uppy_over
 from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
@@ -48,10 +48,9 @@ from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
-from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
-from mooring.terms import sweep_of, terms_of
+from mooring.terms import bucket_for, kinds_of, shown, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
@@ -83,6 +82,7 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    uppy: Uppy
     songs: Songs
     recordings: Recordings
     videos: Videos
@@ -208,14 +208,19 @@ def _house(
     idempotency = Idempotency(db, clock)
     notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
-    chores = (
-        idempotency.purge,
-        partial(purge_sessions, db, limit=1000),
-        reconciliation.purge_trash,
-        partial(queue.keep, db, limit=1000),
-        telling.webhooks.keep,
+    sweep = Sweep(
+        uploads,
+        batch_size=settings.batch_size,
+        at_once=settings.batch_max_concurrent,
+        pause=timedelta(milliseconds=settings.batch_interval_ms),
+        chores=(
+            idempotency.purge,
+            partial(purge_sessions, db, limit=1000),
+            reconciliation.purge_trash,
+            partial(queue.keep, db, limit=1000),
+            telling.webhooks.keep,
+        ),
     )
-    sweep = sweep_of(settings, uploads, chores)
     return House(
         settings=settings,
         clock=clock,
@@ -234,6 +239,7 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, public_url_of(settings)),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
@@ -257,7 +263,7 @@ def _house(
 
 
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
-    key = _shown(settings.cdn_key)
+    key = shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
@@ -271,7 +277,7 @@ def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell
         store = DiskStorage(folder, derived, public_url_of(settings), clock)
         return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
-        return S3Storage(_bucket(settings))
+        return S3Storage(bucket_for(settings))
     raise SetupProblem(
         f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
     )
@@ -279,18 +285,3 @@ def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell
 
 def public_url_of(settings: Settings) -> str:
     return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")
-
-
-def _bucket(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=_shown(settings.s3_access_key_id),
-        secret_key=_shown(settings.s3_secret_access_key),
-        session_token=_shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def _shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
