@@ -28,6 +28,7 @@ from mooring.web import (
     songs,
     storage,
     uploads,
+    uppy,
     videos,
     webhooks,
 )
@@ -88,7 +89,7 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
     routed = (
         *(auth, albums, photos, direct, share, records, songs, videos),
-        *(live, uploads, webhooks, batch, operations, storage),
+        *(live, uploads, uppy, webhooks, batch, operations, storage),
     )
     for module in routed:
         app.include_router(module.router)
@@ -110,7 +111,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range", "Link", "X-Next-Cursor"],
+        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Range", "Link", "X-Next-Cursor"],
         max_age=3600,
     )
     proxies = Proxies(networks_of(settings.trusted_proxies)) if settings.trusted_proxies else None
@@ -118,7 +119,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
 
 
 def _is_file(path: str) -> bool:
-    return path.startswith("/storage/") or path in ("/photos/", "/photos")
+    return path.startswith("/storage/") or path in ("/photos/", "/photos") or uppy.is_file(path)
 
 
 def _background(house: House) -> list[Any]:

@@ -292,7 +292,7 @@ class DeliveryNotDead(MooringError):
 
 
 class UrlNotValid(MooringError):
-    """A temporary URL that was altered, that lapsed, or that is used for other bytes than it was signed for."""
+    """A temporary URL or upload address that was altered, that lapsed, or that is used for what it was not made for."""
 
 
 class ChecksumDiffers(MooringError):

@@ -122,6 +122,9 @@ class Settings(BaseSettings):
         5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
     )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
+    uppy_capability_seconds: int = Field(
+        14_400, ge=1, le=86_400, description="Life of an upload address for Uppy, where it is not said"
+    )
     trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
 
     # ── delivery ──
@@ -285,6 +288,11 @@ class Settings(BaseSettings):
         }
 
     @property
+    def own_url(self) -> str:
+        """Where clients reach this server."""
+        return (self.public_url or "http://127.0.0.1:8000").rstrip("/")
+
+    @property
     def is_embedded(self) -> bool:
         return not self.database_url
 
@@ -295,3 +303,7 @@ class Settings(BaseSettings):
     @property
     def download_url_life(self) -> timedelta:
         return timedelta(seconds=self.download_url_seconds)
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

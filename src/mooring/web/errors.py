@@ -151,7 +151,10 @@ def _envelope(
         "request_id": request_id.get(),
         **more,
     }
-    return JSONResponse({"error": error}, status, headers)
+    answer: dict[str, Any] = {"error": error}
+    if request.scope["path"].startswith("/uppy/"):
+        answer["message"] = message  # Companion says it there, and there Uppy reads it
+    return JSONResponse(answer, status, headers)
 
 
 async def _expected(request: HTTPConnection, failure: Exception) -> JSONResponse:
@@ -169,7 +172,7 @@ async def _expected(request: HTTPConnection, failure: Exception) -> JSONResponse
 
 def _in_the_log(request: HTTPConnection) -> str:
     """Whoever reads it must not be able to open what was shared with others."""
-    return re.sub(r"^/share/[^/]+", "/share/…", request.url.path)
+    return re.sub(r"^/(share|uppy)/[^/]+", r"/\1/…", request.url.path)
 
 
 async def _of_http(request: HTTPConnection, failure: Exception) -> JSONResponse:

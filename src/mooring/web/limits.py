@@ -27,6 +27,7 @@ KNOWN: Mapping[str, str | None] = {
     "/photos/presigned-url/batch": ISSUE,
     "/photos/confirm": CONFIRM,
     "/photos/confirm/batch": CONFIRM,
+    "/uppy/capabilities": WRITE,
     "/api/videos/presigned-url": ISSUE,
     "/events/storage": None,  # a storage that is told to wait drops what it had to tell
     "/records/async/presigned-url": ISSUE,
@@ -45,6 +46,8 @@ def class_of(method: str, path: str) -> str | None:
         return KNOWN[path]
     if path.startswith("/share/"):
         return SHARE
+    if path.startswith("/uppy/"):
+        return _of_uppy(method, path)
     if method in READING:
         return READ
     if path.startswith("/auth/"):
@@ -52,6 +55,16 @@ def class_of(method: str, path: str) -> str | None:
     if path in FILES or path.startswith("/storage/"):
         return UPLOAD
     return WRITE
+
+
+def _of_uppy(method: str, path: str) -> str:
+    """By what follows the capability: its URLs are issued, its files come, and end, like any others."""
+    what = path.rpartition("/")[2]
+    if method == "POST":
+        return {"form": UPLOAD, "multipart": ISSUE}.get(what, CONFIRM)
+    if method == "PUT":
+        return UPLOAD
+    return WRITE if method == "DELETE" else ISSUE
 
 
 class LimitsDoor:
