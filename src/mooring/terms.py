@@ -1,11 +1,8 @@
-"""Settings in, plain values out: the terms of uploads, their kinds, and which bucket they go to."""
+"""Settings in, plain values out: the terms of uploads and their kinds."""
 
 from datetime import timedelta
 
-from pydantic import SecretStr
-
 from mooring.settings import Settings
-from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.uploads.kinds import Kind, photo, recording, video
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
@@ -32,18 +29,3 @@ def kinds_of(settings: Settings) -> tuple[Kind, ...]:
         recording(settings.recording_max_bytes),
         video(settings.video_max_bytes),
     )
-
-
-def bucket_for(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=shown(settings.s3_access_key_id),
-        secret_key=shown(settings.s3_secret_access_key),
-        session_token=shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
