@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from mooring.db.migrate import migrate as apply_migrations
 from mooring.listening import listen
 from mooring.observe.logs import configure_logs
 from mooring.settings import Settings
+from mooring.storage.port import Step
 from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
@@ -253,9 +254,15 @@ def user_create(
 def storage_setup(data: Data = None) -> None:
     """Prepare the storage.
 
-    Makes the bucket or folder, lets pages upload (CORS), and has stale multipart uploads cleaned up. May be run again.
+    Makes the bucket or folder, lets pages upload (CORS), has stale multipart uploads cleaned up, and has the bucket
+    send its events to MOORING_EVENTS_TARGET. May be run again.
     """
-    steps = _in_house(data, lambda house: house.storage.setup(origins=house.settings.cors_origins))
+
+    async def prepare(house: House) -> Sequence[Step]:
+        wanted = house.settings
+        return await house.storage.setup(origins=wanted.cors_origins, events=wanted.events_destination)
+
+    steps = _in_house(data, prepare)
     for step in steps:
         typer.echo(f"{'ok      ' if step.done else 'not done'}  {step.name}: {step.message}")
     if not steps[0].done:  # the place itself; what else a storage can't do, it says

@@ -1,10 +1,12 @@
 """Every environment variable, typed, on one page. `docs/reference/settings.md` says the same to people."""
 
 import os
+import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 import limits
 from pydantic import AliasChoices, Field, SecretStr, field_validator
@@ -265,6 +267,15 @@ class Settings(BaseSettings):
             for name in type(self).model_fields
             if name.startswith("rate_limit_") and name != "rate_limit_store"
         }
+
+    @property
+    def events_destination(self) -> str | None:
+        """Our own address gets the secret that is asked for there, unless it has one."""
+        target = self.events_target.get_secret_value() if self.events_target else None
+        if target and self.events_secret and re.match(r"https?://[^@/]*(/|\Z)", target):
+            scheme, _, rest = target.partition("://")
+            return f"{scheme}://mooring:{quote(self.events_secret.get_secret_value(), safe='')}@{rest}"
+        return target
 
     @property
     def is_embedded(self) -> bool:

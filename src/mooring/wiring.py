@@ -139,24 +139,6 @@ async def open_house(
         yield house
 
 
-@asynccontextmanager
-async def open_storage_events(settings: Settings, *, connections: int) -> AsyncIterator[StorageEvents]:
-    """Only what arrivals need, and no connection before the first of them. For functions, of which there may be a
-    thousand: they neither migrate the database nor prepare the storage."""
-    if settings.is_embedded:
-        raise SetupProblem("MOORING_DATABASE_URL is missing: a function has no database of its own.")
-    storage = storage_of(settings, "", real.now)
-    if isinstance(storage, DiskStorage):
-        raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
-    metrics = Metrics()
-    db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, _terms(settings), metrics.arrived)
-    async with AsyncExitStack() as closing:
-        closing.push_async_callback(db.close)
-        closing.push_async_callback(storage.close)
-        yield StorageEvents(uploads, metrics)
-
-
 async def _make_ready(storage: Storage, settings: Settings) -> None:
     """The disk store needs its folders. A bucket is prepared by a person, with `mooring storage setup`."""
     if not isinstance(storage, DiskStorage):
@@ -194,7 +176,7 @@ def _house(
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
-    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
@@ -256,7 +238,7 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: Disk
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
 
 
-def _terms(settings: Settings) -> Terms:
+def terms_of(settings: Settings) -> Terms:
     return Terms(
         upload_url_life=settings.upload_url_life,
         download_url_life=settings.download_url_life,
