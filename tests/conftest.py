@@ -13,7 +13,9 @@ pytest_plugins = [
     "servers.ceph",
     "servers.redis",
     "servers.browser",
+    "servers.prometheus",
     "servers.brokers",
+    "servers.receiver",
 ]
 
 

@@ -12,15 +12,16 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from mooring import __version__
+from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.listening import listen
 from mooring.observe.logs import configure_logs
+from mooring.observe.monitoring.report import as_text
 from mooring.settings import Settings
 from mooring.storage.port import Step
-from mooring.terminal import explained, moment, show, span, table
+from mooring.terminal import explained, moment, show, span, table, told
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
 from mooring.wiring import House, open_database_server, open_house
@@ -41,6 +42,7 @@ storage_commands = _commands("The place where the files are.")
 app.add_typer(db_commands, name="db")
 app.add_typer(user_commands, name="user")
 app.add_typer(storage_commands, name="storage")
+app.add_typer(cli_monitoring.commands, name="monitoring")
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: MOORING_DATA, or the user's usual place]")
@@ -147,15 +149,7 @@ def reconcile(
         return await Reconciliation(usual.uploads, grace, usual.trash_life).run(dry_run=dry_run)
 
     found = _in_house(data, run)
-    lines = [
-        f"Checked {found.checked_objects} objects and {found.checked_uploads} uploads. "
-        f"{'Found' if dry_run else 'Cleaned up'}: {len(found.orphans)} objects without an upload, "
-        f"{len(found.missing)} uploads without their object, {len(found.multiparts)} abandoned multipart uploads.",
-        *(f"object without an upload: {key}" for key in found.orphans),
-        *(f"upload without its object: {upload_id}" for upload_id in found.missing),
-        *(f"abandoned multipart upload: {key}" for key in found.multiparts),
-    ]
-    show(asdict(found), as_json, "\n".join(lines))
+    show(asdict(found), as_json, "\n".join(told(found, dry_run=dry_run)))
 
 
 @app.command()
@@ -189,6 +183,23 @@ def incomplete(
         return
     rows = [(r.upload_id, r.user_id, r.album_id, r.issued_at, r.expires_at) for r in found.sample_records]
     table(["upload", "user", "album", "issued", "lapsed"], rows)
+
+
+@app.command()
+def report(
+    day: Annotated[bool, typer.Option("--day", help="The last 24 hours [default]")] = False,
+    week: Annotated[bool, typer.Option("--week", help="The last 7 days")] = False,
+    month: Annotated[bool, typer.Option("--month", help="The last 30 days")] = False,
+    prometheus: cli_monitoring.Address = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too")] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go through the checklist of the day, the week or the month."""
+    period = cli_monitoring.one_period(day=day, week=week, month=month)
+    found = _in_house(data, lambda house: cli_monitoring.reported(house.db, prometheus, period))
+    cli_monitoring.keep(found, html)
+    show(asdict(found), as_json, as_text(found))
 
 
 @app.command()
