@@ -22,6 +22,7 @@ from mooring.observe.monitoring.report import as_text
 from mooring.settings import Settings
 from mooring.storage.port import Step
 from mooring.terminal import explained, moment, show, span, table, told
+from mooring.terms import events_destination
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
 from mooring.wiring import House, open_database_server, open_house
@@ -271,7 +272,7 @@ def storage_setup(data: Data = None) -> None:
 
     async def prepare(house: House) -> Sequence[Step]:
         wanted = house.settings
-        return await house.storage.setup(origins=wanted.cors_origins, events=wanted.events_destination)
+        return await house.storage.setup(origins=wanted.cors_origins, events=events_destination(wanted))
 
     steps = _in_house(data, prepare)
     for step in steps:

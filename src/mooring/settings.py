@@ -1,12 +1,10 @@
 """Every environment variable, typed, on one page. `docs/reference/settings.md` says the same to people."""
 
 import os
-import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 import limits
 from pydantic import AliasChoices, Field, SecretStr, field_validator
@@ -290,13 +288,9 @@ class Settings(BaseSettings):
         }
 
     @property
-    def events_destination(self) -> str | None:
-        """Our own address gets the secret that is asked for there, unless it has one."""
-        target = self.events_target.get_secret_value() if self.events_target else None
-        if target and self.events_secret and re.match(r"https?://[^@/]*(/|\Z)", target):
-            scheme, _, rest = target.partition("://")
-            return f"{scheme}://mooring:{quote(self.events_secret.get_secret_value(), safe='')}@{rest}"
-        return target
+    def own_url(self) -> str:
+        """Where clients reach this server."""
+        return (self.public_url or "http://127.0.0.1:8000").rstrip("/")
 
     @property
     def is_embedded(self) -> bool:
@@ -309,3 +303,7 @@ class Settings(BaseSettings):
     @property
     def download_url_life(self) -> timedelta:
         return timedelta(seconds=self.download_url_seconds)
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
