@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from urllib.parse import quote
 
-from mooring.settings import Settings
+from mooring.settings import Settings, shown
 from mooring.uploads.kinds import Kind, photo, recording, video
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan

@@ -8,10 +8,10 @@ from mooring.db.pool import open_database
 from mooring.errors import SetupProblem
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
+from mooring.storage.choice import storage_of
 from mooring.terms import terms_of
 from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import StorageEvents
-from mooring.wiring import storage_of
 
 
 @asynccontextmanager
