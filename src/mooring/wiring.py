@@ -200,6 +200,7 @@ def _house(
             telling.webhooks.keep,
         ),
     )
+    batch = Batch(db, sweep, metrics)
     return House(
         settings=settings,
         clock=clock,
@@ -232,11 +233,11 @@ def _house(
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
-        batch=Batch(db, sweep),
+        batch=batch,
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
         listening=Listening(url, [notices, telling.live]),
-        gauges=Gauges(db, clock, metrics.growth),
+        gauges=Gauges(db, clock, metrics.growth, [batch.show_depth]),
         disk=disk,
     )
 
