@@ -92,6 +92,10 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAcce
             "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
         )
 
+        self.queue_depth = Gauge(
+            "photo_api_batch_queue_depth", "Jobs that are due and wait for a worker", registry=registry
+        )
+
     def _count_logs(self, registry: CollectorRegistry) -> None:
         self.log_queue_size = Gauge(
             "photo_api_log_queue_size", "Log lines that wait to be sent to the log service", registry=registry
