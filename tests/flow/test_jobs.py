@@ -15,7 +15,7 @@ from conftest import HeldClock
 from flaky import Flaky
 from mooring.db.pool import Database
 from mooring.errors import NotFailed, UploadNotFound
-from mooring.jobs import queue
+from mooring.jobs import queue, turns
 from mooring.jobs.library import queries_on
 from mooring.jobs.worker import Handler, Worker
 from mooring.library.photos import record_facts
@@ -122,7 +122,7 @@ async def test_an_arrival_makes_one_job_due_that_says_everything(world: World) -
         "project": None,
         "key": upload.object_key,
     }
-    assert await jobs(world.db) == [(queue.PREMIUM, "process_photo", upload.id, payload)]
+    assert await jobs(world.db) == [(turns.PREMIUM, "process_photo", upload.id, payload)]
 
 
 async def test_fifty_who_confirm_at_once_make_one_job_due(world: World) -> None:
@@ -175,12 +175,12 @@ async def test_a_free_job_that_waited_goes_with_the_premium_ones(world: World) -
     await world.db.execute(
         "UPDATE pgqueuer SET created = now() - interval '2 minutes' WHERE dedupe_key = $1", str(old.id)
     )
-    assert await queue.age(world.db) == 1
+    assert await turns.age(world.db, ["process_photo"]) == 1
     assert {key: priority for priority, _, key, _ in await jobs(world.db)} == {
-        old.id: queue.PREMIUM,
-        new.id: queue.FREE,
+        old.id: turns.PREMIUM,
+        new.id: turns.FREE,
     }
-    assert await queue.age(world.db) == 0
+    assert await turns.age(world.db, ["process_photo"]) == 0
 
 
 # ── done ──
