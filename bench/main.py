@@ -19,6 +19,7 @@ import against_peers
 import budgets
 import database
 import delivering
+import recordings
 import starting
 import table
 from asked import Asked
@@ -33,6 +34,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "ledger": budgets.totals,
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
+    "recordings": recordings.measure,
     "peers": against_peers.measure,
 }
 

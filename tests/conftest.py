@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest_plugins = ["servers.postgres", "servers.swift", "servers.ceph", "servers.redis", "servers.browser"]
+pytest_plugins = [
+    "servers.postgres",
+    "servers.swift",
+    "servers.ceph",
+    "servers.redis",
+    "servers.browser",
+    "servers.prometheus",
+    "servers.brokers",
+    "servers.receiver",
+]
 
 
 @pytest.hookimpl(wrapper=True)

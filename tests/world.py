@@ -78,7 +78,7 @@ class World:
             photos=photos,
             in_parts=InParts(uploads),
             direct=DirectPhotos(photos, DirectUploads(uploads)),
-            recordings=Recordings(uploads, recording(1_000_000), Metrics(), Notices("", CHANNEL), timedelta(0)),
+            recordings=Recordings(uploads, recording(1_000_000), Metrics(), Notices(CHANNEL), timedelta(0)),
             sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),
             reconciliation=Reconciliation(uploads, timedelta(hours=1), timedelta(days=30)),
         )

@@ -12,11 +12,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from mooring import __version__
+from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
+from mooring.listening import listen
 from mooring.observe.logs import configure_logs
+from mooring.observe.monitoring.report import as_text
 from mooring.settings import Settings
 from mooring.terminal import explained, moment, show, span, table
 from mooring.uploads.reconcile import Reconciliation
@@ -39,6 +41,7 @@ storage_commands = _commands("The place where the files are.")
 app.add_typer(db_commands, name="db")
 app.add_typer(user_commands, name="user")
 app.add_typer(storage_commands, name="storage")
+app.add_typer(cli_monitoring.commands, name="monitoring")
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="Data folder [default: MOORING_DATA, or the user's usual place]")
@@ -96,6 +99,25 @@ def worker(
     with explained():
         asked = {} if concurrency is None else {"worker_concurrency": concurrency}
         work(_settings(data).model_copy(update=asked))
+
+
+@app.command()
+def events(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="URL", envvar="MOORING_EVENTS_FROM",
+            help="The queue: sqs://, amqp://, nats://, kafka:// or redis://; forms: docs/how-to/storage-events.md",
+        ),
+    ],
+    data: Data = None,
+) -> None:  # fmt: skip
+    """Take storage's events from a queue, in a process of its own.
+
+    Any number may run. What is told is looked at in storage; a message is forgotten once it is settled.
+    """
+    with explained():
+        listen(_settings(data), source)
 
 
 @app.command()
@@ -168,6 +190,23 @@ def incomplete(
         return
     rows = [(r.upload_id, r.user_id, r.album_id, r.issued_at, r.expires_at) for r in found.sample_records]
     table(["upload", "user", "album", "issued", "lapsed"], rows)
+
+
+@app.command()
+def report(
+    day: Annotated[bool, typer.Option("--day", help="The last 24 hours [default]")] = False,
+    week: Annotated[bool, typer.Option("--week", help="The last 7 days")] = False,
+    month: Annotated[bool, typer.Option("--month", help="The last 30 days")] = False,
+    prometheus: cli_monitoring.Address = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too")] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go through the checklist of the day, the week or the month."""
+    period = cli_monitoring.one_period(day=day, week=week, month=month)
+    found = _in_house(data, lambda house: cli_monitoring.reported(house.db, prometheus, period))
+    cli_monitoring.keep(found, html)
+    show(asdict(found), as_json, as_text(found))
 
 
 @app.command()

@@ -122,6 +122,9 @@ class Settings(BaseSettings):
         5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
     )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
+    uppy_capability_seconds: int = Field(
+        14_400, ge=1, le=86_400, description="Life of an upload address for Uppy, where it is not said"
+    )
     trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
 
     # ── delivery ──
@@ -184,6 +187,24 @@ class Settings(BaseSettings):
     trusted_proxies: str | None = Field(
         None, description="Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed"
     )
+
+    # ── telling others ──
+    live_streams_per_user: int = Field(20, ge=1, le=10_000, description="Live streams one user may have open here")
+    webhook_networks: str | None = Field(
+        None, description="Networks of your own that webhooks may lead into, also by `http://`, separated by commas"
+    )
+    webhook_concurrency: int = Field(10, ge=1, le=256, description="Webhooks that one worker sends at once")
+    eventbridge_bus: str | None = Field(
+        None,
+        validation_alias=_named("EVENTBRIDGE_BUS", "EVENTBRIDGE_BUS_NAME"),
+        description="Transitions are published on this EventBridge bus too, in the bucket's region",
+    )
+    eventbridge_endpoint: str | None = Field(
+        None,
+        validation_alias=_named("EVENTBRIDGE_ENDPOINT", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
+        description="Endpoint of EventBridge",
+    )
+
     # ── processing ──
     worker: bool = Field(True, description="Whether `mooring serve` works on what arrived too")
     worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker is at at once")
@@ -251,7 +272,7 @@ class Settings(BaseSettings):
             raise ValueError("it reads like redis://:password@host:6379/0, or rediss:// with TLS")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
     def _are_networks(cls, value: str | None) -> str | None:
         networks_of(value)

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
@@ -23,7 +22,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
-from mooring.db.notices import Notices
+from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -40,6 +39,7 @@ from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
+from mooring.library.uppy import Uppy, uppy_over
 from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
@@ -48,15 +48,14 @@ from mooring.settings import Settings
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
 from mooring.storage.s3 import S3Storage
-from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
+from mooring.telling import Telling, open_telling
+from mooring.terms import bucket_for, kinds_of, shown, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
-from mooring.uploads.multipart import PartTerms
-from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.workshop import sandbox_of, worker_of
@@ -83,6 +82,7 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    uppy: Uppy
     songs: Songs
     recordings: Recordings
     videos: Videos
@@ -91,6 +91,8 @@ class House:
     sweep: Sweep
     batch: Batch
     worker: Worker
+    telling: Telling
+    listening: Listening
     gauges: Gauges
     disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
@@ -102,6 +104,10 @@ class House:
     def drain(self) -> None:
         self.doors = "draining"
         self.metrics.ready.set(0)
+
+    async def stop_work(self) -> None:
+        seconds = self.settings.stop_seconds
+        await asyncio.gather(self.worker.stop(seconds), self.telling.deliverer.stop(seconds))
 
     async def status(self) -> str:
         if self.doors != "ok":
@@ -133,10 +139,29 @@ async def open_house(
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
-        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox)
+        telling = await open_telling(settings, clock, metrics, db, secret, url, closing)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox, telling)
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
+
+
+@asynccontextmanager
+async def open_storage_events(settings: Settings, *, connections: int) -> AsyncIterator[StorageEvents]:
+    """Only what arrivals need, and no connection before the first of them. For functions, of which there may be a
+    thousand: they neither migrate the database nor prepare the storage."""
+    if settings.is_embedded:
+        raise SetupProblem("MOORING_DATABASE_URL is missing: a function has no database of its own.")
+    storage = storage_of(settings, "", real.now)
+    if isinstance(storage, DiskStorage):
+        raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
+    metrics = Metrics()
+    db = await open_database(settings.database_url or "", most=connections, least=0)
+    uploads = Uploads(db, storage, real.now, terms_of(settings), metrics)
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(db.close)
+        closing.push_async_callback(storage.close)
+        yield StorageEvents(uploads, metrics)
 
 
 async def _make_ready(storage: Storage, settings: Settings) -> None:
@@ -169,6 +194,7 @@ def _house(
     http: httpx.AsyncClient,
     url: str,
     sandbox: Sandbox,
+    telling: Telling,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     life = timedelta(seconds=settings.refresh_token_seconds)
@@ -176,10 +202,11 @@ def _house(
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
-    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
+    notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
         uploads,
@@ -191,6 +218,7 @@ def _house(
             partial(purge_sessions, db, limit=1000),
             reconciliation.purge_trash,
             partial(queue.keep, db, limit=1000),
+            telling.webhooks.keep,
         ),
     )
     return House(
@@ -211,12 +239,13 @@ def _house(
         images=Images(db),
         share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, public_url_of(settings)),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
             recording(settings.recording_max_bytes),
             metrics,
-            Notices(url, CHANNEL),
+            notices,
             timedelta(milliseconds=settings.immediate_processing_ms),
             delivery.cdn_url,
         ),
@@ -226,30 +255,18 @@ def _house(
         sweep=sweep,
         batch=Batch(db, sweep),
         worker=worker_of(settings, uploads, sandbox, metrics, url),
+        telling=telling,
+        listening=Listening(url, [notices, telling.live]),
         gauges=Gauges(db, clock, metrics.growth),
         disk=disk,
     )
 
 
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
-    key = _shown(settings.cdn_key)
+    key = shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        upload_url_life=settings.upload_url_life,
-        download_url_life=settings.download_url_life,
-        reclaim_after=timedelta(seconds=settings.reclaim_after_seconds),
-        plans=(
-            Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
-            Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
-        ),
-        triggers=frozenset(settings.triggers),
-        parts=PartTerms(settings.multipart_above_bytes, settings.multipart_part_bytes, settings.multipart_max_parts),
-    )
 
 
 def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
@@ -260,7 +277,7 @@ def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell
         store = DiskStorage(folder, derived, public_url_of(settings), clock)
         return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
-        return S3Storage(_bucket(settings))
+        return S3Storage(bucket_for(settings))
     raise SetupProblem(
         f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
     )
@@ -268,18 +285,3 @@ def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell
 
 def public_url_of(settings: Settings) -> str:
     return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")
-
-
-def _bucket(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=_shown(settings.s3_access_key_id),
-        secret_key=_shown(settings.s3_secret_access_key),
-        session_token=_shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def _shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

@@ -23,10 +23,11 @@ async def _work(settings: Settings) -> None:
     for asked in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(asked, asked_to_stop.set)
     async with open_house(settings) as house:
-        working = asyncio.create_task(house.worker.run())
+        working = [asyncio.create_task(one.run()) for one in (house.worker, house.telling.deliverer)]
         sys.stderr.write(f"Mooring works on what arrives, {house.worker.concurrency} at a time. Stop it with Ctrl-C.\n")
         sys.stderr.flush()
         await asked_to_stop.wait()
-        await house.worker.stop(settings.stop_seconds)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await house.stop_work()
+        for one in working:
+            one.cancel()
+        await asyncio.gather(*working, return_exceptions=True)

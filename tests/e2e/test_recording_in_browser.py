@@ -2,10 +2,6 @@
 
 import asyncio
 import base64
-import io
-import math
-import struct
-import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +11,7 @@ import pytest
 from playwright.async_api import BrowserContext, Page
 
 from servers.serving import Mooring, Serving
+from sounds import sound
 
 GUIDE = Path(__file__).with_name("guide_003.js").read_text()
 # What the guide leaves open: whose token, the recorder itself, and the dialog; and that its FileUploadService has the
@@ -112,15 +109,6 @@ async def completed(serving: Serving, token: str, record: dict[str, Any]) -> dic
     return record
 
 
-def tone(seconds: float, rate: int = 8000) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setparams((1, 2, rate, 0, "NONE", ""))
-        samples = (int(9000 * math.sin(number / 3)) for number in range(int(seconds * rate)))
-        out.writeframes(b"".join(struct.pack("<h", one) for one in samples))
-    return file.getvalue()
-
-
 async def test_the_guides_recording_flow_ends_with_a_sound_that_plays(
     mooring: Mooring, private_window: BrowserContext
 ) -> None:
@@ -145,7 +133,7 @@ async def test_the_guides_file_flow_works_from_a_page_of_another_origin(
 ) -> None:
     serving = mooring.serve(MOORING_WORKER="on")
     page, token = await open_page(private_window, elsewhere, serving.url), token_of(serving)
-    file = base64.b64encode(tone(3.2)).decode()
+    file = base64.b64encode(sound("audio/wav", 3.2)).decode()
     record = await page.evaluate(UPLOAD, [token, file, "노래.wav", "audio/wav"])
     assert (record["title"], record["durationSeconds"]) == ("내 첫 번째 녹음", 3)
     done = await completed(serving, token, record)

@@ -1,6 +1,7 @@
 """`mooring serve` in front of a real S3 storage: the bytes go past it."""
 
 import json
+import os
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,23 @@ def test_from_an_empty_storage_to_a_confirmed_photo(server: S3Server, mooring: M
     found = json.loads(mooring.run("reconcile", "--dry-run", "--grace", "0s", "--json").stdout)
     assert found == {"orphans": [], "missing": [], "multiparts": [], "checked_objects": 1, "checked_uploads": 1}
     assert serving.end() == 0
+
+
+def test_a_file_sent_through_us_ends_there_too(server: S3Server, mooring: Mooring) -> None:
+    mooring.env["MOORING_PHOTO_MAX_BYTES"] = str(2**20)
+    person = serving_from(server, mooring).sign_in()
+    picture = b"\xff\xd8\xff" + os.urandom(700_000)
+
+    def sent(body: bytes) -> httpx.Response:
+        return person.http.post("/photos/", data={"album_id": person.album_id}, files={"file": ("a.jpg", body)})
+
+    answer = sent(picture)
+    assert answer.status_code == 201, answer.text
+    assert httpx.get(answer.json()["url"], trust_env=False).content == picture
+    assert person.http.get(f"/photos/{answer.json()['photo_id']}/image").content == picture
+    assert sent(picture + bytes(2**20)).status_code == 413
+    found = json.loads(mooring.run("reconcile", "--dry-run", "--grace", "0s", "--json").stdout)
+    assert found == {"orphans": [], "missing": [], "multiparts": [], "checked_objects": 1, "checked_uploads": 1}
 
 
 def test_a_storage_that_dies_leaves_the_upload_pending(tmp_path: Path, mooring: Mooring) -> None:

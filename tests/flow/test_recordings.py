@@ -14,7 +14,7 @@ import pytest
 from conftest import HeldClock
 from flaky import Flaky
 from mooring.clock import now
-from mooring.db.notices import Notices
+from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database
 from mooring.errors import RecordNotFound, RecordOperationFailed, RecordPermissionDenied
 from mooring.library.recordings import CHANNEL, Record, Recordings, record_facts
@@ -184,8 +184,8 @@ async def test_a_record_is_its_owners_alone_and_of_others_it_is_said(world: Worl
 @pytest.fixture
 async def listening(world: World, database_url: str) -> AsyncIterator[Recordings]:
     """As in a server: patient beyond any test, and hearing what any process tells."""
-    notices = Notices(database_url, CHANNEL)
-    hearing = asyncio.create_task(notices.run())
+    notices = Notices(CHANNEL)
+    hearing = asyncio.create_task(Listening(database_url, [notices]).run())
     await notices.is_heard.wait()
     yield replace(world.recordings, notices=notices, patience=timedelta(seconds=60))
     hearing.cancel()

@@ -1,7 +1,6 @@
 """Recordings over HTTP, field by field as guide 003 has them."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -58,15 +57,7 @@ async def create(client: httpx.AsyncClient, issued: dict[str, Any], **more: Any)
     return await client.post("/records/async", json={"title": "Mine", "uploadId": issued["uploadId"], **more})
 
 
-@pytest.fixture
-def impatient(app: FastAPI) -> None:
-    """No answer waits for a worker: there is none."""
-    object.__setattr__(app.state.house.recordings, "patience", timedelta(0))
-
-
-async def test_from_the_url_to_the_record_as_the_guide_has_it(
-    signed_in: httpx.AsyncClient, impatient: None, clock: HeldClock
-) -> None:
+async def test_from_the_url_to_the_record_as_the_guide_has_it(signed_in: httpx.AsyncClient, clock: HeldClock) -> None:
     issued = await issue(signed_in, originalFilename="내 녹음.mp3")
     assert set(issued) == {"uploadId", "presignedUrl", "s3Key", "expirationTime", "uploadHeaders"}
     assert issued["s3Key"].startswith("recordings/")
@@ -192,7 +183,7 @@ BAD_RECORDS: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("change", "field"), BAD_RECORDS, ids=[str(change)[:40] for change, _ in BAD_RECORDS])
 async def test_a_record_that_is_not_valid_is_refused(
-    signed_in: httpx.AsyncClient, impatient: None, change: dict[str, Any], field: str
+    signed_in: httpx.AsyncClient, change: dict[str, Any], field: str
 ) -> None:
     issued = await issue(signed_in)
     error = refused(await create(signed_in, issued, **change), 422, "VALIDATION_FAILED")
@@ -201,7 +192,7 @@ async def test_a_record_that_is_not_valid_is_refused(
 
 
 async def test_what_is_somebody_elses_or_no_recording_is_refused_in_the_guides_words(
-    signed_in: httpx.AsyncClient, impatient: None
+    signed_in: httpx.AsyncClient,
 ) -> None:
     issued = await uploaded(signed_in)
     record = (await create(signed_in, issued)).json()
@@ -223,16 +214,14 @@ async def test_what_is_somebody_elses_or_no_recording_is_refused_in_the_guides_w
     assert (await signed_in.get("/records/async/me")).json() == []
 
 
-async def test_bytes_that_are_others_than_declared_make_no_record(
-    signed_in: httpx.AsyncClient, app: FastAPI, impatient: None
-) -> None:
+async def test_bytes_that_are_others_than_declared_make_no_record(signed_in: httpx.AsyncClient, app: FastAPI) -> None:
     issued = await issue(signed_in)
     await app.state.disk.write(issued["s3Key"], once(b"other"), content_type="audio/mpeg")
     error = refused(await create(signed_in, issued), 400, "RECORD_OPERATION_FAILED")
     assert error["message"].startswith(f"Upload {issued['uploadId']} was rejected: 22 bytes were declared, 5 arrived.")
 
 
-async def test_pages_of_the_bare_list_are_told_in_headers(signed_in: httpx.AsyncClient, impatient: None) -> None:
+async def test_pages_of_the_bare_list_are_told_in_headers(signed_in: httpx.AsyncClient) -> None:
     ids = [(await create(signed_in, await issue(signed_in))).json()["id"] for _ in range(5)]
     seen: list[int] = []
     where: str | None = "/records/async/me?limit=2"
@@ -260,7 +249,7 @@ async def test_the_same_form_with_another_boundary_is_the_same_call(signed_in: h
 
 
 async def test_twenty_at_once_with_one_key_are_one_record(
-    signed_in: httpx.AsyncClient, app: FastAPI, impatient: None, clock: HeldClock
+    signed_in: httpx.AsyncClient, app: FastAPI, clock: HeldClock
 ) -> None:
     issued = await uploaded(signed_in)
     body = {"title": "Mine", "uploadId": issued["uploadId"]}
@@ -276,9 +265,7 @@ async def test_twenty_at_once_with_one_key_are_one_record(
     refused(await create(signed_in, issued), 400, "RECORD_OPERATION_FAILED")
 
 
-async def test_fifty_at_once_without_a_key_are_one_record_too(
-    signed_in: httpx.AsyncClient, app: FastAPI, impatient: None
-) -> None:
+async def test_fifty_at_once_without_a_key_are_one_record_too(signed_in: httpx.AsyncClient, app: FastAPI) -> None:
     issued = await uploaded(signed_in)
     answers = await asyncio.gather(*(create(signed_in, issued) for _ in range(50)))
     assert sorted(answer.status_code for answer in answers) == [200, *[400] * 49]
@@ -286,7 +273,7 @@ async def test_fifty_at_once_without_a_key_are_one_record_too(
 
 
 async def test_a_call_that_died_while_it_waited_is_finished_by_the_next_with_its_key(
-    signed_in: httpx.AsyncClient, app: FastAPI, impatient: None, monkeypatch: pytest.MonkeyPatch
+    signed_in: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     issued = await uploaded(signed_in)
     key = {"Idempotency-Key": "k"}
@@ -312,7 +299,7 @@ async def make_admin(client: httpx.AsyncClient, app: FastAPI) -> None:
 
 
 async def test_songs_are_added_by_an_administrator_and_recorded_by_all(
-    signed_in: httpx.AsyncClient, app: FastAPI, impatient: None
+    signed_in: httpx.AsyncClient, app: FastAPI
 ) -> None:
     refused(await signed_in.post("/songs", json={"title": "Arirang"}), 403, "ADMINS_ONLY")
     await make_admin(signed_in, app)

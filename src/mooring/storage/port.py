@@ -122,6 +122,12 @@ class Storage(Protocol):
 
     async def begin_multipart(self, key: str, *, content_type: str) -> str: ...
 
+    async def write_part(
+        self, key: str, multipart_id: str, number: int, chunks: AsyncIterator[bytes], *, length: int
+    ) -> Part:
+        """One part, through us: exactly `length` bytes, or it is not there (`ValueError`); where `chunks` raises, too.
+        Memory stays flat. `ObjectNotFound` where the multipart upload is not open."""
+
     async def parts(self, key: str, multipart_id: str) -> Sequence[Part] | None:
         """What came so far, by number; None where no such multipart upload is open."""
 

@@ -14,11 +14,12 @@ from mooring.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
 from mooring.storage import s3_xml as xml
 from mooring.storage.disposition import disposition
 from mooring.storage.keys import check_key
+from mooring.storage.parts import check_part
 from mooring.storage.port import Found, Listed, OpenMultipart, Part, Signed, Step
 from mooring.storage.s3_bucket import Bucket
 from mooring.storage.s3_calls import Answer, Calls
 from mooring.storage.s3_headers import base64_of, hex_of, length_of, size_of, time_of, type_of
-from mooring.storage.s3_multipart import NUMBERS, S3Multiparts, succeeded
+from mooring.storage.s3_multipart import S3Multiparts, succeeded
 from mooring.storage.s3_setup import prepare
 from mooring.storage.s3_sign import Signer
 
@@ -78,8 +79,7 @@ class S3Storage:
         self, key: str, multipart_id: str, number: int, *, length: int, at: datetime, lapses_in: timedelta
     ) -> Signed:
         check_key(key)
-        if number not in NUMBERS:
-            raise ValueError(f"Parts are numbered from 1 to 10000, not {number}.")
+        check_part(number, length)
         query = {"partNumber": str(number), "uploadId": multipart_id}
         signed = {"Content-Length": length_of(length)}
         return Signed(self._signer.url("PUT", key, at=at, lapses_in=lapses_in, query=query, headers=signed), {})
@@ -177,6 +177,12 @@ class S3Storage:
 
     async def begin_multipart(self, key: str, *, content_type: str) -> str:
         return await self._multiparts.begin(key, content_type=content_type)
+
+    async def write_part(
+        self, key: str, multipart_id: str, number: int, chunks: AsyncIterator[bytes], *, length: int
+    ) -> Part:
+        check_key(key)
+        return await self._multiparts.stream(key, multipart_id, number, chunks, length=length)
 
     async def parts(self, key: str, multipart_id: str) -> Sequence[Part] | None:
         return await self._multiparts.parts(key, multipart_id)

@@ -137,8 +137,8 @@ WITH asked AS (
         in_flight = quota.in_flight - o.landed
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at, detail)
-    SELECT id, $7, trigger, $8, detail FROM moved ORDER BY id
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at, detail)
+    SELECT id, uploader_id, $7, trigger, $8, detail FROM moved ORDER BY id
 )
 SELECT {COLUMNS.replace("u.", "m.")} FROM moved m
 """

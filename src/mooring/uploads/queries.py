@@ -198,7 +198,8 @@ WITH upload AS MATERIALIZED (
     UPDATE quotas q SET reserved_bytes = q.reserved_bytes + g.more, in_flight = q.in_flight + 1
     FROM granted g WHERE q.user_id = g.uploader_id AND g.more > 0
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'renewed', 'client', $2 FROM granted
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+    SELECT id, uploader_id, 'renewed', 'client', $2 FROM granted
 )
 UPDATE uploads u SET expires_at = $3, look_at = $4, reserved_bytes = u.file_size
 FROM granted g WHERE u.id = g.id
@@ -230,7 +231,8 @@ WITH locked AS MATERIALIZED (
     UPDATE quotas q SET reserved_bytes = quota.reserved_bytes - o.bytes, in_flight = quota.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'lapsed', 'sweep', $2 FROM locked ORDER BY id
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+    SELECT id, uploader_id, 'lapsed', 'sweep', $2 FROM locked ORDER BY id
 )
 UPDATE uploads u SET reserved_bytes = 0 FROM locked l WHERE u.id = l.id RETURNING u.id""",
         upload_ids,

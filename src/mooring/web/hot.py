@@ -3,7 +3,7 @@
 FastAPI's way from the middleware to a function and back costs more than all the rest of these calls."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ class HotRoute:
     asked: type[BaseModel]
     answer: type[BaseModel] | None = None
     by: Literal["person", "storage"] = "person"
+    answers: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)  # of a GET, for the OpenAPI
 
     @property
     def name(self) -> str:
@@ -69,12 +70,17 @@ class HotRoutes:
         return add
 
     def get(
-        self, path: str, *, query: type[BaseModel], answer: type[BaseModel] | None = None
+        self,
+        path: str,
+        *,
+        query: type[BaseModel],
+        answer: type[BaseModel] | None = None,
+        answers: Mapping[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
         """HEAD too."""
 
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("GET", path, endpoint, query, answer))
+            self.routes.append(HotRoute("GET", path, endpoint, query, answer, answers=answers or IMAGE_ANSWERS))
             return endpoint
 
         return add
@@ -176,7 +182,7 @@ def _getting(one: HotRoute) -> dict[str, Any]:
 
 def _answers(one: HotRoute) -> dict[int | str, dict[str, Any]]:
     if one.answer is None:
-        return {**IMAGE_ANSWERS, "default": WENT_WRONG}
+        return {**one.answers, "default": WENT_WRONG}
     return {"200": {"description": "Successful Response", "content": _content(one.answer)}, "default": WENT_WRONG}
 
 
