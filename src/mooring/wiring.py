@@ -58,7 +58,7 @@ from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
-from mooring.workshop import sandbox_of, worker_of
+from mooring.workshop import sandbox_of, show_depth, worker_of
 
 
 @dataclass
@@ -257,7 +257,7 @@ def _house(
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
         listening=Listening(url, [notices, telling.live]),
-        gauges=Gauges(db, clock, metrics.growth),
+        gauges=Gauges(db, clock, metrics.growth, (partial(show_depth, db, metrics),)),
         disk=disk,
     )
 

@@ -26,6 +26,7 @@ from mooring.uploads import renditions
 from mooring.uploads.lifecycle import Trigger, Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.work import Work
+from mooring.workshop import show_depth
 from pictures import jpeg
 from world import World, once, with_plans
 
@@ -498,6 +499,49 @@ async def test_a_worker_is_at_no_more_jobs_than_it_has_seats(world: World, datab
     async with working(database_url, note, concurrency=1):
         await until_empty(world.db)
     assert (len(at_once), max(at_once)) == (6, 1)
+
+
+async def test_slow_jobs_leave_a_seat_for_others(world: World, database_url: str) -> None:
+    user, album = await world.owner()
+    for _ in range(3):
+        await world.arrived(user, album, PICTURE)
+    await world.db.execute("UPDATE pgqueuer SET entrypoint = 'process_video'")
+    begun: list[str] = []
+    may_end = asyncio.Event()
+
+    async def slow(*_: Any) -> None:
+        begun.append("slow")
+        await may_end.wait()
+
+    async def quick(*_: Any) -> None:
+        begun.append("quick")
+        may_end.set()
+
+    gauge = Metrics().processing_active
+    handlers: dict[str, Handler] = {"process_video": slow, "process_photo": quick}
+    worker = Worker(database_url, handlers, 2, gauge, slow=frozenset({"process_video"}))
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        while not begun:
+            await asyncio.sleep(0)
+    await world.arrived(user, album, PICTURE)
+    await until_empty(world.db)
+    await worker.stop(0)
+    await asyncio.wait_for(running, 20)
+    assert begun == ["slow", "quick", "slow", "slow"]
+
+
+async def test_the_depth_of_the_queue_is_what_is_due(world: World) -> None:
+    user, album = await world.owner()
+    for _ in range(3):
+        await world.arrived(user, album, PICTURE)
+    await world.db.execute(
+        "UPDATE pgqueuer SET execute_after = now() + interval '1 h' WHERE id = (SELECT min(id) FROM pgqueuer)"
+    )
+    await world.db.execute("UPDATE pgqueuer SET status = 'picked' WHERE id = (SELECT max(id) FROM pgqueuer)")
+    metrics = Metrics()
+    await show_depth(world.db, metrics)
+    assert metrics.registry.get_sample_value("photo_api_batch_queue_depth") == 1
 
 
 async def test_what_is_to_be_tried_again_is(world: World, database_url: str) -> None:

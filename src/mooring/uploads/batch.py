@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from mooring.db.pool import Database
+from mooring.jobs import queue
 from mooring.uploads.sweep import Sweep, say_batch_size
 
 
@@ -38,9 +39,9 @@ class Batch:
 
     async def statistics(self) -> Statistics:
         row = await self.db.fetchrow(
-            """
+            f"""
 SELECT (SELECT count(*) FROM pgqueuer WHERE status = 'picked'),
-       (SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()),
+       ({queue.DEPTH}),
        (SELECT count(*) FROM uploads WHERE processing_status = 'PROCESSING'),
        (SELECT count(*) FROM uploads WHERE processing_status = 'FAILED'),
        (SELECT count(*) FROM uploads WHERE processing_status = 'COMPLETED')"""
