@@ -4,7 +4,6 @@ import os
 from datetime import timedelta
 from functools import partial
 
-from mooring.db.pool import Database
 from mooring.jobs import queue, turns
 from mooring.jobs.worker import Worker
 from mooring.library import photos, recordings, videos
@@ -43,10 +42,6 @@ def sandbox_of(settings: Settings) -> Sandbox:
 def _share_of_cores(jobs: int) -> int:
     """So that as many jobs as may run at once find a core each."""
     return max(1, len(os.sched_getaffinity(0)) // jobs)
-
-
-async def show_depth(db: Database, metrics: Metrics) -> None:
-    metrics.queue_depth.set(await queue.depth(db))
 
 
 def worker_of(settings: Settings, uploads: Uploads, sandbox: Sandbox, metrics: Metrics, url: str) -> Worker:

@@ -26,7 +26,6 @@ from mooring.uploads import renditions
 from mooring.uploads.lifecycle import Trigger, Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.work import Work
-from mooring.workshop import show_depth
 from pictures import jpeg
 from world import World, once, with_plans
 
@@ -529,19 +528,6 @@ async def test_slow_jobs_leave_a_seat_for_others(world: World, database_url: str
     await worker.stop(0)
     await asyncio.wait_for(running, 20)
     assert begun == ["slow", "quick", "slow", "slow"]
-
-
-async def test_the_depth_of_the_queue_is_what_is_due(world: World) -> None:
-    user, album = await world.owner()
-    for _ in range(3):
-        await world.arrived(user, album, PICTURE)
-    await world.db.execute(
-        "UPDATE pgqueuer SET execute_after = now() + interval '1 h' WHERE id = (SELECT min(id) FROM pgqueuer)"
-    )
-    await world.db.execute("UPDATE pgqueuer SET status = 'picked' WHERE id = (SELECT max(id) FROM pgqueuer)")
-    metrics = Metrics()
-    await show_depth(world.db, metrics)
-    assert metrics.registry.get_sample_value("photo_api_batch_queue_depth") == 1
 
 
 async def test_what_is_to_be_tried_again_is(world: World, database_url: str) -> None:

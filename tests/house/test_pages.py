@@ -65,7 +65,7 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         "guide 003 asks for the time of processing, and names it in no language of ours",
     ),
     "photo_api_processing_jobs_active": ((Gauge, ()), "guide 003's active jobs"),
-    "photo_api_batch_queue_depth": ((Gauge, ()), "guide 003's depth of the queue"),
+    "photo_api_batch_queue_depth": ((Gauge, ()), "guide 003's batch.processing.queue.depth"),
     "photo_api_record_presign_duration_seconds": ((Histogram, ("result",)), "guide 003's timer of its presigned URLs"),
     "photo_api_record_creation_duration_seconds": (
         (Histogram, ("result",)),

@@ -50,15 +50,6 @@ async def keep(tx: Executor, at: datetime, *, limit: int) -> int:
     return len(await enqueue_left_over(tx, arrived_before=at - LEFT_ALONE, limit=limit))
 
 
-DEPTH = "SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()"
-
-
-async def depth(tx: Executor) -> int:
-    """Jobs that are due and wait for a worker."""
-    [[count]] = await tx.fetch(DEPTH)
-    return int(count)
-
-
 async def enqueue_left_over(tx: Executor, *, arrived_before: datetime, limit: int) -> list[int]:
     """Uploads that wait for a worker and have no job: what a crash, or somebody who emptied the queue, left."""
     return [int(row[0]) for row in await tx.fetch(_LEFT_OVER, arrived_before, limit)]

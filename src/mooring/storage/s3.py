@@ -198,8 +198,8 @@ class S3Storage:
 
     # ── the place itself ──
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
-        return await prepare(self._calls, origins)
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
+        return await prepare(self._calls, origins, events)
 
     async def ping(self) -> None:
         await self._calls.ask("HEAD")
