@@ -19,9 +19,13 @@ check: .venv/.dev  ## lint, types, floors
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mooring monitoring export --check
 
 e2e: .venv/.dev  ## real processes and storage once more, with Ceph too
 	@BIN=$(BIN) sh tests/run.sh e2e
+
+monitoring: .venv/.run  ## write deploy/monitoring anew: alert rules, scraping, dashboards
+	$(BIN)/mooring monitoring export
 
 bench: .venv/.dev  ## measure against the budgets in bench/README.md
 	@BIN=$(BIN) sh bench/run.sh
@@ -46,4 +50,4 @@ lock:  ## write the lock files anew from pyproject.toml (needs uv)
 	$(PIP_INSTALL) -r requirements-dev.lock
 	@touch $@
 
-.PHONY: help setup run test check e2e bench bench-peers lock
+.PHONY: help setup run test check e2e monitoring bench bench-peers lock

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from asked import Asked
+from embedded import embedded, somebody
 from ground import BENCH, OTHER_CORES, PYTHON, ROOT, SERVER_CORE, WORK, Server, free_port, serving
 from table import Line, at_most
 
@@ -71,8 +72,8 @@ def _picture(width: int, height: int) -> Path:
 def _streaming(rounds: int) -> list[Line]:
     original = b"\xff\xd8\xff" + bytes(ORIGINAL_MB * 10**6 - 3)
     ours, nginxs = [], []
-    with _embedded("streaming", MOORING_WORKER="off") as server, _nginx(original) as nginx:
-        person = _somebody(server)
+    with embedded("streaming", MOORING_WORKER="off") as server, _nginx(original) as nginx:
+        person = somebody(server)
         photo_id = _uploaded(person, original)
         token = person.headers["Authorization"]
         for _ in range(rounds):
@@ -111,8 +112,8 @@ def _nginx(original: bytes) -> Iterator[Server]:
 def _ready() -> list[Line]:
     file = _picture(4800, 3600).read_bytes()
     waited = []
-    with _embedded("ready") as server:
-        person = _somebody(server)
+    with embedded("ready") as server:
+        person = somebody(server)
         for _ in range(TIMES_READY):
             waited.append(_until_completed(person, _put(person, file)))
     title = f"confirm → `COMPLETED` for one {len(file) / 1e6:.1f} MB photo on an idle embedded server, median"
@@ -129,26 +130,7 @@ def _until_completed(person: httpx.Client, photo_id: int) -> float:
     return time.perf_counter() - began
 
 
-# ── a server of its own, and somebody who uses it ──
-
-
-@contextmanager
-def _embedded(name: str, **env: str) -> Iterator[Server]:
-    folder, port = WORK / name, free_port()
-    shutil.rmtree(folder, ignore_errors=True)
-    command = [PYTHON.with_name("mooring"), "serve", "--port", str(port), "--data", folder]
-    with serving(name, command, port=port, alive="/health/live", env={"MOORING_RATE_LIMITS": "off", **env}) as server:
-        yield server
-    shutil.rmtree(folder)
-
-
-def _somebody(server: Server) -> httpx.Client:
-    person = httpx.Client(base_url=server.url, trust_env=False, timeout=60)
-    who = {"email": "somebody@example.com", "password": "correct horse battery"}
-    person.post("/auth/register", json=who).raise_for_status()
-    person.headers["Authorization"] = f"Bearer {person.post('/auth/login', json=who).json()['access_token']}"
-    person.post("/albums", json={"title": "Summer"}).raise_for_status()
-    return person
+# ── what a client does ──
 
 
 def _uploaded(person: httpx.Client, file: bytes) -> int:

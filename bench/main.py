@@ -19,6 +19,8 @@ import against_peers
 import budgets
 import database
 import delivering
+import large_files
+import recordings
 import starting
 import table
 from asked import Asked
@@ -33,6 +35,8 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "ledger": budgets.totals,
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
+    "recordings": recordings.measure,
+    "large": large_files.measure,
     "peers": against_peers.measure,
 }
 

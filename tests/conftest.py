@@ -7,7 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-pytest_plugins = [f"servers.{one}" for one in ("logs", "postgres", "swift", "ceph", "redis", "browser", "collector")]
+pytest_plugins = [
+    "servers.logs",
+    "servers.postgres",
+    "servers.swift",
+    "servers.ceph",
+    "servers.redis",
+    "servers.browser",
+    "servers.prometheus",
+    "servers.brokers",
+    "servers.receiver",
+    "servers.collector",
+]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -44,6 +44,7 @@ install_packages() {
 install_packages
 get="As root: apt-get install --no-install-recommends $packages"
 PYTHON=$bin/python sh tests/servers/make-swift.sh || left_out "what needs Swift; sh tests/servers/make-swift.sh gets it."
+sh tests/servers/make-uppy.sh || left_out "what needs Uppy; sh tests/servers/make-uppy.sh gets it, with node and npm. $get"
 
 if [ "$what" = e2e ]; then
     ceph=--ceph

@@ -8,10 +8,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from mooring.clock import Clock
+from mooring.db.notices import Notices
 from mooring.db.pool import Database
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
 from mooring.library.photos import ISSUE_PHOTOS, Photos, Ticket
+from mooring.library.recordings import CHANNEL, Description, Record, Recordings
+from mooring.library.recordings import Ticket as RecordingTicket
+from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Found, Signed, Storage
@@ -20,8 +24,9 @@ from mooring.uploads.direct import DirectUploads
 from mooring.uploads.in_parts import InParts
 from mooring.uploads.in_parts import Plan as PartPlan
 from mooring.uploads.judging import verdict_error
-from mooring.uploads.kinds import photo
+from mooring.uploads.kinds import photo, recording, video
 from mooring.uploads.lifecycle import Upload
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Claim, Terms, Uploads
@@ -33,6 +38,7 @@ TERMS = Terms(
     download_url_life=timedelta(minutes=2),
     reclaim_after=timedelta(hours=24),
     plans=(Plan("free", 10_000, 20), Plan("premium", 1_000_000, 2_000)),
+    parts=PartTerms(above=2_000, least=1_000, most=10),
 )
 
 
@@ -50,6 +56,8 @@ class World:
     photos: Photos
     direct: DirectPhotos
     in_parts: InParts
+    recordings: Recordings
+    videos: Videos
     sweep: Sweep
     reconciliation: Reconciliation
 
@@ -73,7 +81,9 @@ class World:
             albums=Albums(db, clock),
             photos=photos,
             in_parts=InParts(uploads),
+            videos=Videos(uploads, video(1_000_000), Metrics()),
             direct=DirectPhotos(photos, DirectUploads(uploads)),
+            recordings=Recordings(uploads, recording(1_000_000), Metrics(), Notices(CHANNEL), timedelta(0)),
             sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),
             reconciliation=Reconciliation(uploads, timedelta(hours=1), timedelta(days=30)),
         )
@@ -122,6 +132,14 @@ class World:
         ticket = await self.issue(user_id, album_id, body)
         await self.put(ticket.put, body)
         return await self.photos.confirm(ticket.photo_id, user_id=user_id)
+
+    async def issue_recording(self, user_id: int, body: bytes = BODY, **claim: Any) -> RecordingTicket:
+        claimed = Claim(**{"filename": "a.mp3", "content_type": "audio/mpeg", "file_size": len(body), **claim})
+        return await self.recordings.issue(claimed, user_id=user_id)
+
+    async def describe(self, upload_id: int, user_id: int, title: str = "Mine", **more: Any) -> Record:
+        asked = Description(upload_id, title, more.get("song_id"), more.get("duration_seconds"))
+        return await self.recordings.create(asked, user_id=user_id)
 
     async def processed(self, user_id: int, album_id: int) -> Upload:
         """As a worker leaves it: with its renditions, which are told from it by their bytes."""

@@ -20,6 +20,7 @@ from mooring.web import (
     errors,
     events,
     images,
+    live,
     operations,
     photos,
     records,
@@ -27,6 +28,9 @@ from mooring.web import (
     songs,
     storage,
     uploads,
+    uppy,
+    videos,
+    webhooks,
 )
 from mooring.web.edge import Cors, Edge
 from mooring.web.hot import HotDoor
@@ -34,7 +38,7 @@ from mooring.web.limits import LimitsDoor
 from mooring.web.proxies import Proxies
 from mooring.wiring import House, open_house
 
-HOT = (photos.hot, images.hot, events.hot)
+HOT = (photos.hot, images.hot, live.hot, events.hot)
 
 
 class Application(FastAPI):
@@ -68,8 +72,9 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
             house.open_doors()
             yield
             house.drain()
+            house.telling.live.close()
             if settings.worker:
-                await house.worker.stop(settings.stop_seconds)
+                await house.stop_work()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -82,7 +87,11 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
         responses={"default": {"model": errors.Envelope, "description": "What went wrong"}},
     )
     app.router.routes.extend(route.plain for hot in HOT for route in hot.routes)
-    for module in (auth, albums, photos, direct, share, records, songs, uploads, batch, operations, storage):
+    routed = (
+        *(auth, albums, photos, direct, share, records, songs, videos),
+        *(live, uploads, uppy, webhooks, batch, operations, storage),
+    )
+    for module in routed:
         app.include_router(module.router)
     errors.install(app)
     app.state.metrics = metrics
@@ -104,7 +113,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
         allow_origins=settings.cors_origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "X-Request-ID", "Retry-After", "Content-Range", "Link", "X-Next-Cursor"],
+        expose_headers=["ETag", "Location", "X-Request-ID", "Retry-After", "Content-Range", "Link", "X-Next-Cursor"],
         max_age=3600,
     )
     proxies = Proxies(networks_of(settings.trusted_proxies)) if settings.trusted_proxies else None
@@ -112,7 +121,7 @@ def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
 
 
 def _is_file(path: str) -> bool:
-    return path.startswith("/storage/") or path in ("/photos/", "/photos")
+    return path.startswith("/storage/") or path in ("/photos/", "/photos") or uppy.is_file(path)
 
 
 def _background(house: House) -> list[Any]:
@@ -121,10 +130,10 @@ def _background(house: House) -> list[Any]:
     listening = [house.doorbell.answer(house.storage_events)] if house.disk and "event" in settings.triggers else []
     return [
         house.gauges.for_ever(),
-        house.recordings.notices.run(),
+        house.listening.run(),
         *sweeping,
         *listening,
-        *([house.worker.run()] if settings.worker else []),
+        *([house.worker.run(), house.telling.deliverer.run()] if settings.worker else []),
     ]
 
 

@@ -1,27 +1,27 @@
 """The command `mooring`: parses, calls, prints. Nothing else."""
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from mooring import __version__
+from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
-from mooring.observe.logs import configure_logs
-from mooring.settings import Settings
-from mooring.terminal import explained, moment, show, span, table
+from mooring.indoors import AsJson, Data, in_house, settings_of
+from mooring.listening import listen
+from mooring.storage.port import Step
+from mooring.terminal import explained, moment, show, span, table, told
+from mooring.terms import events_destination
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
-from mooring.wiring import House, open_database_server, open_house
+from mooring.wiring import House, open_database_server
 from mooring.worker import work
 
 
@@ -39,18 +39,15 @@ storage_commands = _commands("The place where the files are.")
 app.add_typer(db_commands, name="db")
 app.add_typer(user_commands, name="user")
 app.add_typer(storage_commands, name="storage")
+app.add_typer(cli_monitoring.commands, name="monitoring")
+app.command()(cli_monitoring.report)
 
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder [default: MOORING_DATA, or the user's usual place]")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Grace = Annotated[
     timedelta,
     typer.Option(
         parser=span, metavar="SPAN", help="Touch nothing younger: 30m, 1h, 2d [default: 1h]", show_default=False
     ),
 ]
-Result = TypeVar("Result")
 
 
 class PlanName(StrEnum):
@@ -86,7 +83,7 @@ def serve(
 
     with explained():
         asked = {} if processes is None else {"processes": processes}
-        settings = _settings(data).model_copy(update=asked)
+        settings = settings_of(data).model_copy(update=asked)
         if settings.processes > 1:
             several.serve_by_several(settings, host=host, port=port)
             return
@@ -114,7 +111,26 @@ def worker(
     with explained():
         given = {"worker_concurrency": concurrency, "worker_metrics_port": metrics_port}
         asked = {name: value for name, value in given.items() if value is not None}
-        work(_settings(data).model_copy(update=asked))
+        work(settings_of(data).model_copy(update=asked))
+
+
+@app.command()
+def events(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="URL", envvar="MOORING_EVENTS_FROM",
+            help="The queue: sqs://, amqp://, nats://, kafka:// or redis://; forms: docs/how-to/storage-events.md",
+        ),
+    ],
+    data: Data = None,
+) -> None:  # fmt: skip
+    """Take storage's events from a queue, in a process of its own.
+
+    Any number may run. What is told is looked at in storage; a message is forgotten once it is settled.
+    """
+    with explained():
+        listen(settings_of(data), source)
 
 
 @app.command()
@@ -123,7 +139,7 @@ def sweep(data: Data = None, as_json: AsJson = False) -> None:
 
     Finds the bytes that nobody told of, releases what lapsed, and gives up what never came.
     """
-    swept = asdict(_in_house(data, lambda house: house.sweep.once()))
+    swept = asdict(in_house(data, lambda house: house.sweep.once()))
     show(swept, as_json, ", ".join(f"{count} {what}" for what, count in swept.items()))
 
 
@@ -144,16 +160,8 @@ def reconcile(
         usual = house.reconciliation
         return await Reconciliation(usual.uploads, grace, usual.trash_life).run(dry_run=dry_run)
 
-    found = _in_house(data, run)
-    lines = [
-        f"Checked {found.checked_objects} objects and {found.checked_uploads} uploads. "
-        f"{'Found' if dry_run else 'Cleaned up'}: {len(found.orphans)} objects without an upload, "
-        f"{len(found.missing)} uploads without their object, {len(found.multiparts)} abandoned multipart uploads.",
-        *(f"object without an upload: {key}" for key in found.orphans),
-        *(f"upload without its object: {upload_id}" for upload_id in found.missing),
-        *(f"abandoned multipart upload: {key}" for key in found.multiparts),
-    ]
-    show(asdict(found), as_json, "\n".join(lines))
+    found = in_house(data, run)
+    show(asdict(found), as_json, "\n".join(told(found, dry_run=dry_run)))
 
 
 @app.command()
@@ -177,7 +185,7 @@ def incomplete(
     async def ask(house: House) -> Incomplete:
         return await aggregate_incomplete_after_ttl(house.db, now=house.clock(), limit=limit, since=since, until=until)
 
-    found = _in_house(data, ask)
+    found = in_house(data, ask)
     show(asdict(found), as_json, f"{found.total_count} incomplete uploads")
     if as_json or not found.total_count:
         return
@@ -195,7 +203,7 @@ def migrate(data: Data = None) -> None:
 
     async def run() -> list[str]:
         async with AsyncExitStack() as closing:
-            return await apply_migrations(await open_database_server(_settings(data), closing))
+            return await apply_migrations(await open_database_server(settings_of(data), closing))
 
     with explained():
         applied = asyncio.run(run())
@@ -215,7 +223,7 @@ def db_url(data: Data = None) -> None:
     The embedded database answers there as long as a mooring command uses it.
     """
     with explained():
-        settings = _settings(data)
+        settings = settings_of(data)
         if settings.database_url:
             typer.echo(settings.database_url)
             return
@@ -227,7 +235,7 @@ def db_url(data: Data = None) -> None:
 def db_shell(data: Data = None) -> None:
     """Open psql on the database."""
     with explained():
-        settings = _settings(data)
+        settings = settings_of(data)
         raise typer.Exit(psql(settings.database_url or settings.data))
 
 
@@ -244,7 +252,7 @@ def user_create(
 ) -> None:
     """Create an account."""
     role: Role = "admin" if admin else "user"
-    user = _in_house(data, lambda house: create_user(house.db, email, password, role, plan.value))
+    user = in_house(data, lambda house: create_user(house.db, email, password, role, plan.value))
     typer.echo(f"Created {role} {user.email} with id {user.id}.")
 
 
@@ -252,27 +260,16 @@ def user_create(
 def storage_setup(data: Data = None) -> None:
     """Prepare the storage.
 
-    Makes the bucket or folder, lets pages upload (CORS), and has stale multipart uploads cleaned up. May be run again.
+    Makes the bucket or folder, lets pages upload (CORS), has stale multipart uploads cleaned up, and has the bucket
+    send its events to MOORING_EVENTS_TARGET. May be run again.
     """
-    steps = _in_house(data, lambda house: house.storage.setup(origins=house.settings.cors_origins))
+
+    async def prepare(house: House) -> Sequence[Step]:
+        wanted = house.settings
+        return await house.storage.setup(origins=wanted.cors_origins, events=events_destination(wanted))
+
+    steps = in_house(data, prepare)
     for step in steps:
         typer.echo(f"{'ok      ' if step.done else 'not done'}  {step.name}: {step.message}")
     if not steps[0].done:  # the place itself; what else a storage can't do, it says
         raise typer.Exit(1)
-
-
-def _settings(data: Path | None) -> Settings:
-    """Also sends the log to standard error. Unless a level was asked for, a person hears of trouble only."""
-    settings = Settings() if data is None else Settings(data=data)
-    asked_for = "log_level" in settings.model_fields_set
-    configure_logs(settings.log_level if asked_for else "warning", sys.stderr.buffer, settings.secrets)
-    return settings
-
-
-def _in_house(data: Path | None, do: Callable[[House], Awaitable[Result]]) -> Result:
-    async def run() -> Result:
-        async with open_house(_settings(data)) as house:
-            return await do(house)
-
-    with explained():
-        return asyncio.run(run())

@@ -81,6 +81,16 @@ class PhotoNotFound(MooringError):
         super().__init__(f"Photo not found: {photo_id}.")
 
 
+class VideoNotFound(MooringError):
+    def __init__(self, video_id: int) -> None:
+        super().__init__(f"Video not found: {video_id}.")
+
+
+class RenditionNotFound(MooringError):
+    def __init__(self, video_id: int, name: str) -> None:
+        super().__init__(f"Video {video_id} has no {name!r}, or not yet: GET /api/videos/{video_id} tells what it has.")
+
+
 class UploadNotFound(MooringError):
     def __init__(self, upload_id: int) -> None:
         super().__init__(f"Upload not found: {upload_id}.")
@@ -239,11 +249,50 @@ class EventsNotReadable(MooringError):
         super().__init__(f"This is no storage event: {why}.")
 
 
+# ── live, and to the outside ─────────────────────────────────────────────────────────────────────
+
+
+class TooManyStreams(MooringError):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You have {most} live streams open here already. Close one, or share it among your pages.")
+
+
+class OriginNotAllowed(MooringError):
+    def __init__(self) -> None:
+        super().__init__("Pages of this origin may not use the API: add it to MOORING_CORS_ORIGINS.")
+
+
+class WebhookNotFound(MooringError):
+    def __init__(self, webhook_id: int) -> None:
+        super().__init__(f"Webhook not found: {webhook_id}.")
+
+
+class WebhookUrlNotUsable(MooringError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"A webhook can't have this URL: {why}.")
+
+
+class TooManyWebhooks(MooringError):
+    def __init__(self, most: int) -> None:
+        super().__init__(f"You have {most} webhooks already. Delete one.")
+
+
+class DeliveryNotFound(MooringError):
+    def __init__(self, delivery_id: int) -> None:
+        super().__init__(f"Delivery not found: {delivery_id}.")
+
+
+class DeliveryNotDead(MooringError):
+    def __init__(self, delivery_id: int, state: str, disabled_why: str | None) -> None:
+        why = f"its webhook is disabled: {disabled_why}" if disabled_why else f"it is {state}, not dead"
+        super().__init__(f"Delivery {delivery_id} can't be sent again: {why}.")
+
+
 # ── what storage refuses ─────────────────────────────────────────────────────────────────────────
 
 
 class UrlNotValid(MooringError):
-    """A temporary URL that was altered, that lapsed, or that is used for other bytes than it was signed for."""
+    """A temporary URL or upload address that was altered, that lapsed, or that is used for what it was not made for."""
 
 
 class ChecksumDiffers(MooringError):

@@ -51,7 +51,9 @@ class _Server(uvicorn.Server):
                 app,
                 loop="uvloop",
                 http=SendfileProtocol,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=2**16,  # nobody has anything to say there
+                ws_per_message_deflate=False,  # for short messages, 40 KB of windows a connection
                 access_log=False,
                 log_level="critical",  # what goes wrong is in our own log
                 server_header=False,
@@ -90,10 +92,17 @@ class _Server(uvicorn.Server):
         """First look closed, so that balancers turn away; then be closed. Asked twice: at once."""
         house = getattr(self._app.state, "house", None)
         if house is None or house.doors == "draining":
-            self.should_exit = True
+            self._leave()
             return
         house.drain()
-        asyncio.get_running_loop().call_later(self._settings.drain_seconds, setattr, self, "should_exit", True)
+        asyncio.get_running_loop().call_later(self._settings.drain_seconds, self._leave)
+
+    def _leave(self) -> None:
+        """Live streams would keep us waiting; they find another instance, or this one when it is back."""
+        self.should_exit = True
+        house = getattr(self._app.state, "house", None)
+        if house is not None:
+            house.telling.live.close()
 
 
 def listen(host: str, port: int) -> socket.socket:

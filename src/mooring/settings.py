@@ -106,12 +106,27 @@ class Settings(Watched):
     photo_max_bytes: Seconds = Field(100 * 2**20, description="Largest photo")
     recording_max_bytes: Seconds = Field(500 * 2**20, description="Largest recording")
     video_max_bytes: Seconds = Field(100 * 2**30, description="Largest video")
+    multipart_above_bytes: int = Field(
+        64 * 2**20, ge=0, le=5 * 2**30, description="Videos larger than this come in parts"
+    )
+    multipart_part_bytes: int = Field(
+        8 * 2**20,
+        ge=5 * 2**20,
+        le=5 * 2**30,
+        description="Usual size of a part; larger where there would be too many",
+    )
+    multipart_max_parts: int = Field(
+        1_000, ge=1, le=10_000, description="Most parts of one upload; Swift as it is installed takes 1 000, S3 10 000"
+    )
     quota_free_bytes: Seconds = Field(10 * 2**30, description="Storage of the plan `free`")
     quota_premium_bytes: Seconds = Field(2**40, description="Storage of the plan `premium`")
     quota_free_in_flight: Seconds = Field(
         5_000, description="Uploads of the plan `free` that may wait for their bytes at once"
     )
     quota_premium_in_flight: Seconds = Field(50_000, description="The same of the plan `premium`")
+    uppy_capability_seconds: int = Field(
+        14_400, ge=1, le=86_400, description="Life of an upload address for Uppy, where it is not said"
+    )
     trash_days: int = Field(30, ge=0, description="Reconciling moves objects to `trash/` and keeps them this long")
 
     # ── delivery ──
@@ -174,6 +189,24 @@ class Settings(Watched):
     trusted_proxies: str | None = Field(
         None, description="Networks whose `X-Forwarded-For`, `Forwarded` and `X-Forwarded-Proto` are believed"
     )
+
+    # ── telling others ──
+    live_streams_per_user: int = Field(20, ge=1, le=10_000, description="Live streams one user may have open here")
+    webhook_networks: str | None = Field(
+        None, description="Networks of your own that webhooks may lead into, also by `http://`, separated by commas"
+    )
+    webhook_concurrency: int = Field(10, ge=1, le=256, description="Webhooks that one worker sends at once")
+    eventbridge_bus: str | None = Field(
+        None,
+        validation_alias=_named("EVENTBRIDGE_BUS", "EVENTBRIDGE_BUS_NAME"),
+        description="Transitions are published on this EventBridge bus too, in the bucket's region",
+    )
+    eventbridge_endpoint: str | None = Field(
+        None,
+        validation_alias=_named("EVENTBRIDGE_ENDPOINT", "AWS_ENDPOINT_URL_EVENTBRIDGE"),
+        description="Endpoint of EventBridge",
+    )
+
     # ── processing ──
     worker: bool = Field(True, description="Whether `mooring serve` works on what arrived too")
     worker_concurrency: int = Field(2, ge=1, le=64, description="Jobs one worker is at at once")
@@ -181,7 +214,7 @@ class Settings(Watched):
     job_pause_seconds: float = Field(
         10, gt=0, le=300, description="Pause before the second attempt; it doubles with each, up to 5 minutes"
     )
-    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; twice that by the clock")
+    job_seconds: JobSeconds = Field(120, description="CPU that work on a photo may take; four times that by the clock")
     job_memory_bytes: int = Field(2**30, ge=2**28, description="Memory (address space) that work on a file may take")
     immediate_processing_ms: int = Field(
         400,
@@ -236,7 +269,7 @@ class Settings(Watched):
             raise ValueError("it reads like redis://:password@host:6379/0, or rediss:// with TLS")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
     def _are_networks(cls, value: str | None) -> str | None:
         networks_of(value)
@@ -252,6 +285,11 @@ class Settings(Watched):
         }
 
     @property
+    def own_url(self) -> str:
+        """Where clients reach this server."""
+        return (self.public_url or "http://127.0.0.1:8000").rstrip("/")
+
+    @property
     def is_embedded(self) -> bool:
         return not self.database_url
 
@@ -262,3 +300,7 @@ class Settings(Watched):
     @property
     def download_url_life(self) -> timedelta:
         return timedelta(seconds=self.download_url_seconds)
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

@@ -1,17 +1,13 @@
-"""Settings in, working services out. The only importer of adapters."""
+"""Settings in, working services out."""
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import httpx
-from pydantic import SecretStr
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
@@ -23,7 +19,7 @@ from mooring.clock import Clock
 from mooring.db.embedded import Embedded
 from mooring.db.idempotency import Idempotency
 from mooring.db.migrate import migrate
-from mooring.db.notices import Notices
+from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database, open_database
 from mooring.delivery.cdn.choice import signer_of
 from mooring.delivery.service import Delivery
@@ -40,22 +36,24 @@ from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
 from mooring.library.shared import Shared
 from mooring.library.songs import Songs
+from mooring.library.uppy import Uppy, uppy_over
+from mooring.library.videos import Videos
 from mooring.observe.logs import configured_lines
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
-from mooring.settings import Settings
+from mooring.settings import Settings, shown
+from mooring.storage.choice import storage_of
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
-from mooring.storage.s3 import S3Storage
-from mooring.storage.s3_bucket import Bucket, bucket_of
 from mooring.storage.timed import Timed, TimedFiles
+from mooring.telling import Telling, open_telling
+from mooring.terms import kinds_of, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
-from mooring.uploads.kinds import photo, recording
-from mooring.uploads.quota import Plan
+from mooring.uploads.kinds import photo, recording, video
 from mooring.uploads.reconcile import Reconciliation
-from mooring.uploads.service import Terms, Uploads
+from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
 from mooring.watched import shipping_of
@@ -83,13 +81,17 @@ class House:
     images: Images
     share_links: ShareLinks
     shared: Shared
+    uppy: Uppy
     songs: Songs
     recordings: Recordings
+    videos: Videos
     delivery: Delivery
     reconciliation: Reconciliation
     sweep: Sweep
     batch: Batch
     worker: Worker
+    telling: Telling
+    listening: Listening
     gauges: Gauges
     disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
@@ -101,6 +103,10 @@ class House:
     def drain(self) -> None:
         self.doors = "draining"
         self.metrics.ready.set(0)
+
+    async def stop_work(self) -> None:
+        seconds = self.settings.stop_seconds
+        await asyncio.gather(self.worker.stop(seconds), self.telling.deliverer.stop(seconds))
 
     async def status(self) -> str:
         if self.doors != "ok":
@@ -129,13 +135,14 @@ async def open_house(
         if lines := configured_lines():
             lines.hide(secret)
         doorbell = Doorbell()
-        storage = storage_of(settings, secret, clock, doorbell)
+        storage = storage_of(settings, secret, clock, doorbell.ring)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
-        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox)
+        telling = await open_telling(settings, clock, metrics, db, secret, url, closing)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox, telling)
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
@@ -171,6 +178,7 @@ def _house(
     http: httpx.AsyncClient,
     url: str,
     sandbox: Sandbox,
+    telling: Telling,
 ) -> House:
     tokens = AccessTokens.signed_with(secret, timedelta(seconds=settings.access_token_seconds))
     life = timedelta(seconds=settings.refresh_token_seconds)
@@ -178,10 +186,11 @@ def _house(
     share_key = ShareKey.derived_from(secret)
     issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
-    uploads = Uploads(db, Timed(storage, metrics), clock, _terms(settings), metrics)
+    uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
     idempotency = Idempotency(db, clock)
+    notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
     sweep = Sweep(
         uploads,
@@ -193,8 +202,10 @@ def _house(
             partial(purge_sessions, db, limit=1000),
             reconciliation.purge_trash,
             partial(queue.keep, db, limit=1000),
+            telling.webhooks.keep,
         ),
     )
+    batch = Batch(db, sweep, metrics)
     return House(
         settings=settings,
         clock=clock,
@@ -211,75 +222,33 @@ def _house(
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
-        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, settings.own_url, metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
+        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, settings.own_url),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
             recording(settings.recording_max_bytes),
             metrics,
-            Notices(url, CHANNEL),
+            notices,
             timedelta(milliseconds=settings.immediate_processing_ms),
             delivery.cdn_url,
         ),
+        videos=Videos(uploads, video(settings.video_max_bytes), metrics, delivery.cdn_url),
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
-        batch=Batch(db, sweep),
+        batch=batch,
         worker=worker_of(settings, uploads, sandbox, metrics, url),
-        gauges=Gauges(db, clock, metrics.growth),
+        telling=telling,
+        listening=Listening(url, [notices, telling.live]),
+        gauges=Gauges(db, clock, metrics.growth, [batch.show_depth]),
         disk=disk,
     )
 
 
 def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: DiskStorage | None) -> Delivery:
-    key = _shown(settings.cdn_key)
+    key = shown(settings.cdn_key)
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def _terms(settings: Settings) -> Terms:
-    return Terms(
-        upload_url_life=settings.upload_url_life,
-        download_url_life=settings.download_url_life,
-        reclaim_after=timedelta(seconds=settings.reclaim_after_seconds),
-        plans=(
-            Plan("free", settings.quota_free_bytes, settings.quota_free_in_flight),
-            Plan("premium", settings.quota_premium_bytes, settings.quota_premium_in_flight),
-        ),
-        triggers=frozenset(settings.triggers),
-    )
-
-
-def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
-    kind, _, rest = settings.storage.partition(":")
-    if kind == "disk" and (rest or not settings.s3_bucket):
-        folder = Path(rest) if rest else settings.data / "storage"
-        derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        store = DiskStorage(folder, derived, public_url_of(settings), clock)
-        return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
-    if kind in ("s3", "disk"):
-        return S3Storage(_bucket(settings))
-    raise SetupProblem(
-        f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
-    )
-
-
-def public_url_of(settings: Settings) -> str:
-    return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")
-
-
-def _bucket(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=_shown(settings.s3_access_key_id),
-        secret_key=_shown(settings.s3_secret_access_key),
-        session_token=_shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def _shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None

@@ -29,16 +29,17 @@ async def _work(settings: Settings) -> None:
     metrics = Metrics(settings.metrics_top)
     metrics.introduce(version=__version__, environment=settings.environment)
     async with open_house(settings, metrics=metrics) as house, _shown(house, settings) as where:
-        working = asyncio.create_task(house.worker.run())
+        working = [asyncio.create_task(one.run()) for one in (house.worker, house.telling.deliverer)]
         house.open_doors()
         sys.stderr.write(f"Mooring works on what arrives, {house.worker.concurrency} at a time. Stop it with Ctrl-C.\n")
         sys.stderr.write(f"What it counts: {where}\n" if where else "")
         sys.stderr.flush()
         await asked_to_stop.wait()
         house.drain()
-        await house.worker.stop(settings.stop_seconds)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await house.stop_work()
+        for one in working:
+            one.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
 
 
 def _shown(house: House, settings: Settings) -> AbstractAsyncContextManager[str | None]:

@@ -1,14 +1,15 @@
 """The promises of `storage/port.py` about multipart uploads, asked of every storage over real HTTP."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
 import pytest
 
 from contract.conftest import Place
-from contract.things import AWKWARD, JPEG, KEY, LIFE, MIB, content_of, kept, keys_of
+from contract.things import AWKWARD, JPEG, KEY, LIFE, MIB, chunks_of, content_of, kept, keys_of
 from mooring.clock import now
-from mooring.errors import ObjectNotFound
+from mooring.errors import ObjectNotFound, StorageUnavailable, UrlNotValid
 from mooring.storage.port import Part, Storage
 
 LEAST = 5 * MIB  # of every part but the last: S3 has it so
@@ -186,3 +187,55 @@ async def test_every_open_upload_is_listed(storage: Storage) -> None:
 async def test_parts_are_numbered_from_one_to_ten_thousand(storage: Storage, number: int, length: int) -> None:
     with pytest.raises(ValueError, match=r"part|Part|length"):
         storage.presign_part(KEY, "0" * 32, number, length=length, at=now(), lapses_in=LIFE)
+
+
+# ── parts through us ──
+
+
+async def test_a_part_that_comes_through_us_is_a_part_like_any_other(storage: Storage) -> None:
+    multipart_id = await begun(storage)
+    first = await storage.write_part(KEY, multipart_id, 1, chunks_of(b"a" * MIB, b"b" * 4 * MIB), length=LEAST)
+    second = await storage.write_part(KEY, multipart_id, 2, chunks_of(b"x"), length=1)
+    second = await storage.write_part(KEY, multipart_id, 2, chunks_of(b"e", b"nd"), length=3)
+    assert await there(storage, multipart_id) == [first, second]
+    joined = await storage.complete_multipart(KEY, multipart_id, [first, second])
+    assert joined.size == LEAST + 3
+    assert (await content_of(storage, KEY))[-4:] == b"bend"
+
+
+@pytest.mark.parametrize("chunks", [[b"12345", b"6"], [b"1", b"23456"], [b"1234"], []])
+async def test_a_part_through_us_that_is_longer_or_shorter_is_not_there(storage: Storage, chunks: list[bytes]) -> None:
+    multipart_id = await begun(storage)
+    with pytest.raises(ValueError, match="5 bytes were announced"):
+        await storage.write_part(KEY, multipart_id, 1, chunks_of(*chunks), length=5)
+    assert await there(storage, multipart_id) == []
+
+
+async def test_a_part_through_us_whose_bytes_end_in_an_error_is_not_there(storage: Storage) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"12"
+        raise UrlNotValid("made to fail")
+
+    multipart_id = await begun(storage)
+    with pytest.raises(UrlNotValid, match="made to fail"):
+        await storage.write_part(KEY, multipart_id, 1, broken(), length=5)
+    assert await there(storage, multipart_id) == []
+
+
+async def test_no_part_through_us_without_an_open_multipart(storage: Storage) -> None:
+    multipart_id = await begun(storage)
+    for number in (0, 10_001):
+        with pytest.raises(ValueError, match="from 1 to 10000"):
+            await storage.write_part(KEY, multipart_id, number, chunks_of(b"x"), length=1)
+    for unknown in ("", "nothing", "한"):
+        with pytest.raises(ObjectNotFound):
+            await storage.write_part(KEY, unknown, 1, chunks_of(b"x"), length=1)
+    await storage.abort_multipart(KEY, multipart_id)
+    with pytest.raises(ObjectNotFound):
+        await storage.write_part(KEY, multipart_id, 1, chunks_of(b"x"), length=1)
+
+
+async def test_a_part_through_us_to_a_storage_that_is_away(place: Place) -> None:
+    for storage in place.broken.values():
+        with pytest.raises(StorageUnavailable):
+            await storage.write_part(KEY, "0" * 32, 1, chunks_of(b"x"), length=1)

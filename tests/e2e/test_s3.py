@@ -1,6 +1,7 @@
 """`mooring serve` in front of a real S3 storage: the bytes go past it."""
 
 import json
+import os
 from pathlib import Path
 
 import httpx
@@ -56,6 +57,23 @@ def test_from_an_empty_storage_to_a_confirmed_photo(server: S3Server, mooring: M
     assert serving.end() == 0
 
 
+def test_a_file_sent_through_us_ends_there_too(server: S3Server, mooring: Mooring) -> None:
+    mooring.env["MOORING_PHOTO_MAX_BYTES"] = str(2**20)
+    person = serving_from(server, mooring).sign_in()
+    picture = b"\xff\xd8\xff" + os.urandom(700_000)
+
+    def sent(body: bytes) -> httpx.Response:
+        return person.http.post("/photos/", data={"album_id": person.album_id}, files={"file": ("a.jpg", body)})
+
+    answer = sent(picture)
+    assert answer.status_code == 201, answer.text
+    assert httpx.get(answer.json()["url"], trust_env=False).content == picture
+    assert person.http.get(f"/photos/{answer.json()['photo_id']}/image").content == picture
+    assert sent(picture + bytes(2**20)).status_code == 413
+    found = json.loads(mooring.run("reconcile", "--dry-run", "--grace", "0s", "--json").stdout)
+    assert found == {"orphans": [], "missing": [], "multiparts": [], "checked_objects": 1, "checked_uploads": 1}
+
+
 def test_a_storage_that_dies_leaves_the_upload_pending(tmp_path: Path, mooring: Mooring) -> None:
     with swift_in(tmp_path) as server:
         serving = serving_from(server, mooring)
@@ -69,3 +87,16 @@ def test_a_storage_that_dies_leaves_the_upload_pending(tmp_path: Path, mooring: 
     assert 'photo_api_photo_upload_confirm_total{result="failure"} 1.0' in serving.get("/metrics").text
     said = mooring.run("storage", "setup", status=1)
     assert said.stdout.startswith("not done  bucket: ")
+
+
+def test_guide_003s_client_sends_its_type_and_nothing_else(server: S3Server, mooring: Mooring) -> None:
+    """A header more among those that are signed, and storage would refuse its PUT."""
+    person = serving_from(server, mooring).sign_in()
+    asked = {"originalFilename": "a.mp3", "fileSize": len(BODY), "contentType": "audio/webm;codecs=opus"}
+    issued = person.http.post("/records/async/presigned-url", data=asked).json()
+    headers = {"Content-Type": "audio/webm;codecs=opus"}
+    sent = httpx.put(issued["presignedUrl"], content=BODY, headers=headers, trust_env=False, timeout=30)
+    assert sent.status_code in (200, 201), sent.text
+    record = person.http.post("/records/async", json={"title": "Mine", "uploadId": issued["uploadId"]}).json()
+    assert record["processingStatus"] == "PROCESSING"
+    assert httpx.get(record["publicUrl"], trust_env=False, timeout=30).content == BODY

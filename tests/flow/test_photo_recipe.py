@@ -5,8 +5,6 @@ import random
 import zipfile
 import zlib
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from struct import pack
 from typing import Any
@@ -15,60 +13,28 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageSequence
 
+import children
 import pictures
-from mooring.processing import recipes
-from mooring.processing.sandbox import Sandbox, Spoiled, nameless
+from children import Developed, photo_recipe, run
+from mooring.processing.sandbox import Spoiled
 from pictures import BLUE, CORNERS, GREEN, RED, SECRETS, YELLOW, jpeg, quarters, secretive_exif, written
 
-
-def sandbox(memory_bytes: int = 2**30, seconds: int = 60, max_pixels: int = 1_000_000) -> Sandbox:
-    return Sandbox({"photo": recipes.photo(seconds=seconds, memory_bytes=memory_bytes, max_pixels=max_pixels)})
-
-
-SANDBOX = sandbox()
 TURNED = {6: (BLUE, RED, YELLOW, GREEN), 8: (GREEN, YELLOW, RED, BLUE), 3: (YELLOW, BLUE, GREEN, RED)}
 TURNED |= {2: (GREEN, RED, YELLOW, BLUE), 5: (RED, BLUE, GREEN, YELLOW), 1: CORNERS}
 
 
-@dataclass
-class Developed:
-    facts: dict[str, Any]
-    files: dict[str, bytes]
-    types: dict[str, str]
-    sizes: dict[str, tuple[int | None, int | None]]
-
-    def picture(self, name: str) -> Image.Image:
-        return Image.open(io.BytesIO(self.files[name]))
+async def developed(body: bytes, content_type: str = "image/jpeg", **limits: int) -> Developed:
+    out = await children.developed(photo_recipe(**limits), "photo", body, content_type)
+    assert set(out.files) == {"thumb", "large", "clean"}
+    return out
 
 
-async def developed(body: bytes, content_type: str = "image/jpeg", within: Sandbox = SANDBOX) -> Developed:
-    with ExitStack() as closing:
-        original = closing.enter_context(nameless())
-        original.write(body)
-        original.flush()
-        done = await within.develop("photo", original, content_type, closing)
-        assert not isinstance(done, Spoiled), done
-        files = {}
-        for made in done.made:
-            made.file.seek(0)
-            files[made.name] = made.file.read()
-        assert set(files) == {"thumb", "large", "clean"}
-        return Developed(
-            dict(done.facts),
-            files,
-            {made.name: made.content_type for made in done.made},
-            {made.name: (made.width, made.height) for made in done.made},
-        )
+async def spoiled(body: bytes, content_type: str = "image/jpeg", **limits: int) -> Spoiled:
+    return await children.spoiled(photo_recipe(**limits), "photo", body, content_type)
 
 
-async def spoiled(body: bytes, content_type: str = "image/jpeg", within: Sandbox = SANDBOX) -> Spoiled:
-    with ExitStack() as closing:
-        original = closing.enter_context(nameless())
-        original.write(body)
-        original.flush()
-        outcome = await within.develop("photo", original, content_type, closing)
-        assert isinstance(outcome, Spoiled), outcome
-        return outcome
+def picture(out: Developed, name: str) -> Image.Image:
+    return Image.open(io.BytesIO(out.files[name]))
 
 
 def shows(picture: Image.Image, corners: tuple[tuple[int, int, int], ...] = CORNERS, off: int = 25) -> bool:
@@ -88,15 +54,15 @@ def shows(picture: Image.Image, corners: tuple[tuple[int, int, int], ...] = CORN
 
 
 async def test_a_photo_gets_a_thumb_a_large_one_a_clean_copy_and_its_facts() -> None:
-    out = await developed(jpeg(quarters(3000, 2000), exif=secretive_exif()), within=sandbox(2**30, 60, 10**8))
+    out = await developed(jpeg(quarters(3000, 2000), exif=secretive_exif()), max_pixels=10**8)
     assert out.types == {"thumb": "image/webp", "large": "image/webp", "clean": "image/jpeg"}
     assert out.sizes == {"thumb": (320, 213), "large": (2048, 1365), "clean": (3000, 2000)}
     for name, size in out.sizes.items():
-        picture = out.picture(name)
-        assert picture.size == size
-        assert shows(picture), name
-    assert 20 <= len(out.facts.pop("blurhash")) <= 30
-    assert out.facts == {
+        shown = picture(out, name)
+        assert shown.size == size
+        assert shows(shown), name
+    assert 20 <= len(out.facts["blurhash"]) <= 30
+    assert {name: out.facts[name] for name in out.facts if name != "blurhash"} == {
         "width": 3000,
         "height": 2000,
         "camera": "SecretCam 9",
@@ -115,9 +81,9 @@ async def test_every_rendition_stands_upright(orientation: int) -> None:
     upright = (80, 120) if orientation >= 5 else (120, 80)
     assert (out.facts["width"], out.facts["height"]) == upright
     for name in ("thumb", "large"):
-        assert out.picture(name).size == upright
-        assert shows(out.picture(name), TURNED[orientation]), name
-    assert out.picture("clean").getexif().get(0x0112, 1) == orientation, "browsers turn it by this"
+        assert picture(out, name).size == upright
+        assert shows(picture(out, name), TURNED[orientation]), name
+    assert picture(out, "clean").getexif().get(0x0112, 1) == orientation, "browsers turn it by this"
 
 
 @pytest.mark.parametrize(
@@ -143,8 +109,8 @@ async def test_nothing_that_is_made_tells_who_took_it_where_or_with_what(
     told = [(name, secret) for name, made in out.files.items() for secret in SECRETS if secret in made]
     assert told == []
     for name in out.files:
-        assert shows(out.picture(name)), name
-        exif = out.picture(name).getexif()
+        assert shows(picture(out, name)), name
+        exif = picture(out, name).getexif()
         assert set(exif) <= {0x0112}, name
         assert not exif.get_ifd(0x8825), name
 
@@ -152,23 +118,23 @@ async def test_nothing_that_is_made_tells_who_took_it_where_or_with_what(
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
 async def test_a_clean_copy_that_lies_on_its_side_still_says_so(form: str) -> None:
     out = await developed(written(quarters(), form, exif=secretive_exif(6)), f"image/{form.lower()}")
-    assert dict(out.picture("clean").getexif()) == {0x0112: 6}
-    assert shows(out.picture("large"), TURNED[6])
+    assert dict(picture(out, "clean").getexif()) == {0x0112: 6}
+    assert shows(picture(out, "large"), TURNED[6])
 
 
 async def test_a_clean_jpeg_is_the_same_picture_bit_by_bit() -> None:
     body = jpeg(pictures.detailed(640, 480), exif=secretive_exif())
     out = await developed(body)
     assert len(out.files["clean"]) < len(body)
-    assert out.picture("clean").tobytes() == Image.open(io.BytesIO(body)).tobytes()
+    assert picture(out, "clean").tobytes() == Image.open(io.BytesIO(body)).tobytes()
 
 
 async def test_a_clean_jpeg_keeps_its_colours() -> None:
     profile = pictures.srgb_profile()
     out = await developed(jpeg(icc_profile=profile, exif=secretive_exif()))
-    assert out.picture("clean").info["icc_profile"] == profile
-    assert "icc_profile" not in out.picture("large").info
-    assert shows(out.picture("large"))
+    assert picture(out, "clean").info["icc_profile"] == profile
+    assert "icc_profile" not in picture(out, "large").info
+    assert shows(picture(out, "large"))
 
 
 # ── odd, and good ──
@@ -180,13 +146,13 @@ async def test_a_heic_of_tiles_as_phones_write_it(turned: int) -> None:
     assert body.count(b"infe") == 21, "20 tiles and the grid"
     out = await developed(body, "image/heic")
     assert out.sizes["large"] == ((200, 300) if turned else (300, 200))
-    assert shows(out.picture("large"), (GREEN, YELLOW, RED, BLUE) if turned else CORNERS)
-    assert shows(out.picture("thumb"), (GREEN, YELLOW, RED, BLUE) if turned else CORNERS)
+    assert shows(picture(out, "large"), (GREEN, YELLOW, RED, BLUE) if turned else CORNERS)
+    assert shows(picture(out, "thumb"), (GREEN, YELLOW, RED, BLUE) if turned else CORNERS)
     assert out.types["clean"] == "image/jpeg"
 
 
 async def test_heic_is_heif_by_another_name() -> None:
-    assert shows((await developed(pictures.heic(), "image/heif")).picture("large"))
+    assert shows(picture(await developed(pictures.heic(), "image/heif"), "large"))
 
 
 async def test_a_picture_of_ten_bits() -> None:
@@ -194,16 +160,16 @@ async def test_a_picture_of_ten_bits() -> None:
     file = io.BytesIO()
     deep.save(file, quality=90)
     out = await developed(file.getvalue(), "image/heic")
-    assert shows(out.picture("large"), ((255, 255, 255),) * 4)
+    assert shows(picture(out, "large"), ((255, 255, 255),) * 4)
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP"])
 async def test_what_moves_is_shown_by_its_first_picture_and_its_clean_copy_moves(form: str) -> None:
     how: dict[str, Any] = {"xmp": b"<x>Ada Lovelace</x>"} if form == "WEBP" else {"comment": b"Ada Lovelace"}
     out = await developed(pictures.animated(form, **how), f"image/{form.lower()}")
-    assert shows(out.picture("large"), (RED,) * 4)
-    assert out.picture("large").format == "WEBP"
-    clean = out.picture("clean")
+    assert shows(picture(out, "large"), (RED,) * 4)
+    assert picture(out, "large").format == "WEBP"
+    clean = picture(out, "clean")
     assert [shows(frame.copy(), (colour,) * 4, 40) for frame, colour in zip(
         ImageSequence.Iterator(clean), CORNERS, strict=False)] == [True] * 3  # fmt: skip
     assert clean.format == form
@@ -213,11 +179,11 @@ async def test_what_moves_is_shown_by_its_first_picture_and_its_clean_copy_moves
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
 async def test_what_is_transparent_stays_so(form: str) -> None:
-    picture = quarters(mode="RGBA")
-    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-    out = await developed(written(picture, form), f"image/{form.lower()}")
+    source = quarters(mode="RGBA")
+    source.putalpha(Image.linear_gradient("L").resize(source.size))
+    out = await developed(written(source, form), f"image/{form.lower()}")
     for name in out.files:
-        seen = out.picture(name).convert("RGBA").getchannel("A")
+        seen = picture(out, name).convert("RGBA").getchannel("A")
         low, high = seen.getextrema()
         assert low < 5, name  # type: ignore[operator]
         assert high > 250, name  # type: ignore[operator]
@@ -226,8 +192,8 @@ async def test_what_is_transparent_stays_so(form: str) -> None:
 
 async def test_cmyk_becomes_what_a_screen_shows() -> None:
     out = await developed(jpeg(quarters(mode="CMYK")))
-    assert out.picture("large").mode == "RGB"
-    assert shows(out.picture("large"), off=110), "print has no such red"
+    assert picture(out, "large").mode == "RGB"
+    assert shows(picture(out, "large"), off=110), "print has no such red"
 
 
 async def test_sixteen_bits_become_eight() -> None:
@@ -237,13 +203,13 @@ async def test_sixteen_bits_become_eight() -> None:
         pack(">I", len(content)) + name + content + pack(">I", zlib.crc32(name + content)) for name, content in chunks
     )
     out = await developed(body, "image/png")
-    assert shows(out.picture("large"), ((128, 0, 255),) * 4)
+    assert shows(picture(out, "large"), ((128, 0, 255),) * 4)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P"])
 async def test_grey_black_and_white_and_palettes(mode: str) -> None:
     out = await developed(written(quarters(mode=mode), "PNG"), "image/png")
-    assert out.picture("large").mode == "RGB"
+    assert picture(out, "large").mode == "RGB"
     assert out.facts["blurhash"]
 
 
@@ -261,7 +227,7 @@ async def test_a_jpeg_that_is_also_a_web_page_or_an_archive_is_cleaned_of_both()
         assert not zipfile.is_zipfile(io.BytesIO(made)), name
         assert b"script" not in made, name
     assert out.files["clean"].endswith(b"\xff\xd9")
-    assert shows(out.picture("clean"))
+    assert shows(picture(out, "clean"))
 
 
 # ── bad ──
@@ -334,14 +300,14 @@ async def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
 
 async def test_what_needs_too_much_memory_ends_the_child_and_not_us() -> None:
     """An interlaced picture can't be read line by line."""
-    outcome = await spoiled(bomb(24_000, 24_000, interlaced=True), "image/png", sandbox(2**28, 60, 10**9))
+    outcome = await spoiled(bomb(24_000, 24_000, interlaced=True), "image/png", memory_bytes=2**28, max_pixels=10**9)
     assert outcome.reason == "Working on the file needs more than 256 MB of memory."
     assert outcome.is_final
 
 
 async def test_what_takes_too_long_is_ended() -> None:
     body = jpeg(Image.new("RGB", (9000, 9000)))
-    outcome = await spoiled(body, within=sandbox(2**32, 0, 10**9))
+    outcome = await spoiled(body, memory_bytes=2**32, seconds=0, max_pixels=10**9)
     assert outcome.reason == "Working on the file took longer than 0 seconds."
     assert not outcome.is_final
 
@@ -366,9 +332,5 @@ async def test_noise_in_a_file_is_a_reason_or_a_picture_and_never_a_crash(form: 
         body = bytearray(whole)
         for _ in range(12):
             body[luck.randrange(16, len(body))] = luck.randrange(256)
-        with ExitStack() as closing:
-            original = closing.enter_context(nameless())
-            original.write(body)
-            original.flush()
-            outcome = await SANDBOX.develop("photo", original, f"image/{form.lower()}", closing)
-            assert not isinstance(outcome, Spoiled) or outcome.is_final, (seed, outcome)
+        outcome = await run(photo_recipe(), "photo", bytes(body), f"image/{form.lower()}")
+        assert not isinstance(outcome, Spoiled) or outcome.is_final, (seed, outcome)

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from house.reading import ROOT, sources, table
 from mooring.observe.growth import GAUGES, Counted, Growth
 from mooring.observe.metrics import LEAST, SUMMED, Metrics
+from mooring.observe.monitoring.places import Places
 from mooring.observe.tally import Spread, Tally
 from mooring.settings import Settings, usual_data_folder
 
@@ -64,6 +65,7 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         "guide 003 asks for the time of processing, and names it in no language of ours",
     ),
     "photo_api_processing_jobs_active": ((Gauge, ()), "guide 003's active jobs"),
+    "photo_api_batch_queue_depth": ((Gauge, ()), "guide 003's batch.processing.queue.depth"),
     "photo_api_record_presign_duration_seconds": ((Histogram, ("result",)), "guide 003's timer of its presigned URLs"),
     "photo_api_record_creation_duration_seconds": (
         (Histogram, ("result",)),
@@ -77,6 +79,8 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         (Counter, ("kind", "outcome")),
         "guide 003's s3.upload.failure.rate: rejected and incomplete of all",
     ),
+    "photo_api_live_streams": ((Gauge, ()), "requests that stay open are in no other metric"),
+    "photo_api_webhook_deliveries_total": ((Counter, ("result",)), "an endpoint that refuses is seen nowhere else"),
     "photo_api_rate_limit_store_errors_total": ((Counter, ()), "limits that are not shared for a while look as ever"),
     "photo_api_log_lines_dropped_total": (
         (Counter, ("reason",)),
@@ -119,6 +123,7 @@ def documented(page: Path) -> dict[str, str]:
 def test_every_setting_is_on_its_page_with_its_names_and_default() -> None:
     page = documented(SETTINGS)
     expected = {names_of(field, about): default_of(about) for field, about in Settings.model_fields.items()}
+    expected |= {f"`MOORING_MONITORING_{field.upper()}`": default_of(one) for field, one in Places.model_fields.items()}
     assert set(page) == set(expected)
     assert {names: page[names] for names, default in expected.items() if default not in (None, page[names])} == {}
 
@@ -188,7 +193,7 @@ def test_nothing_is_in_the_registry_but_what_the_house_names() -> None:
 
 def test_every_gauge_of_several_processes_is_joined_as_somebody_decided() -> None:
     """Summed, or the lowest; what is the same everywhere is listed here."""
-    same = {"photo_api_app_info", *GAUGES}
+    same = {"photo_api_app_info", "photo_api_batch_queue_depth", *GAUGES}
     gauges = {name for name, (kind, _) in SHAPES.items() if kind is Gauge}
     assert gauges == SUMMED | LEAST | same
 

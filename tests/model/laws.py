@@ -16,7 +16,15 @@ from mooring.uploads.tracking import aggregate_incomplete_after_ttl, count_incom
 from .process import Process
 from .scene import Known, Scene
 
-MOVED_TO = {"arrived": State.UPLOADED, "rejected": State.REJECTED, "reclaimed": State.RECLAIMED}
+MOVED_TO = {
+    "arrived": State.UPLOADED,
+    "rejected": State.REJECTED,
+    "reclaimed": State.RECLAIMED,
+    "begun": State.PROCESSING,
+    "completed": State.COMPLETED,
+    "failed": State.FAILED,
+    "retried": State.UPLOADED,
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Facts:
     quotas: Mapping[int, tuple[int, ...]]
     removals: frozenset[str]
     trash: frozenset[str]  # on record
+    renditions: Mapping[str, tuple[int, int, str]]  # by key: of which upload, how large, with which etag
     objects: Mapping[str, Listed]
 
 
@@ -53,6 +62,7 @@ async def hold(scene: Scene) -> None:
     nothing_is_given_up_too_soon(facts, scene)
     quotas_are_right_to_the_byte(facts)
     await bytes_that_are_claimed_are_there(facts, scene)
+    await renditions_are_whole_and_of_what_is_completed(facts, scene)
     every_object_is_accounted_for(facts, scene)
     what_was_told_stays_true(facts, scene)
     await the_ledger_counts_right(facts, scene)
@@ -81,7 +91,7 @@ async def come_to_rest(scene: Scene) -> None:
     await hold(scene)
     facts = await look(scene)
     claimed = {row.key for row in facts.rows.values() if row.state in STORED}
-    assert set(facts.objects) == claimed, "objects and rows do not match at rest"
+    assert set(facts.objects) == claimed | set(facts.renditions), "objects and rows do not match at rest"
     assert not [each async for each in scene.world.disk.open_multiparts()], "parts lie about for ever"
 
 
@@ -108,6 +118,7 @@ def each_story_is_legal_and_ends_where_the_row_is(facts: Facts) -> None:
         assert told[0] == "issued", told
         assert told.count("issued") == 1, told
         assert told.count("arrived") <= 1, told
+        assert told.count("completed") <= 1, told
         assert all(a.at <= b.at for a, b in pairwise(story)), "a story goes back in time"
         state, reserved = _replayed(told)
         row = facts.rows.get(upload_id)
@@ -174,13 +185,23 @@ async def bytes_that_are_claimed_are_there(facts: Facts, scene: Scene) -> None:
             assert (found.size, found.etag) == (row.size, row.etag), f"{row} claims other bytes than are there"
 
 
+async def renditions_are_whole_and_of_what_is_completed(facts: Facts, scene: Scene) -> None:
+    for key, (upload_id, size, etag) in facts.renditions.items():
+        assert facts.rows[upload_id].state is State.COMPLETED, f"{key} was made of {facts.rows[upload_id]}"
+        found = await scene.world.disk.stat(key)
+        assert found is not None, f"{key} is not there"
+        assert (found.size, found.etag) == (size, etag), f"{key} is not as it was made"
+    made = Counter(upload_id for upload_id, _, _ in facts.renditions.values())
+    assert all(made[row.id] for row in facts.rows.values() if row.state is State.COMPLETED), "nothing was made of it"
+
+
 def every_object_is_accounted_for(facts: Facts, scene: Scene) -> None:
     """By a row that waits for it or has it, by a removal on record, by the trash's record. Only bytes that no URL of
     ours brought in time may lie about until somebody reconciles."""
     awaited = {row.key for row in facts.rows.values() if row.state not in GIVEN_UP}
     known = {it.key: it for it in scene.known}
     for key, listed in facts.objects.items():
-        if key in awaited | facts.removals | facts.trash:
+        if key in awaited | facts.removals | facts.trash or key in facts.renditions:
             continue
         if key.startswith(TRASH):  # copied, and killed before that was on record: the original is still there
             assert key.removeprefix(TRASH) in facts.objects, f"{key} is in the trash for ever"
@@ -231,6 +252,7 @@ async def look(scene: Scene) -> Facts:
         stories[upload_id].append(Event(*event))
     quotas = await db.fetch("SELECT user_id, reserved_bytes, used_bytes, in_flight, photos FROM quotas")
     removals = await db.fetch("SELECT object_key FROM removals")
+    made = await db.fetch("SELECT object_key, upload_id, size_bytes, etag FROM renditions")
     trash = await db.fetch("SELECT trash_key FROM reconciliations WHERE trash_key IS NOT NULL AND purged_at IS NULL")
     return Facts(
         rows={row[0]: Row(row[0], State(row[1]), *row[2:]) for row in map(tuple, rows)},
@@ -238,5 +260,6 @@ async def look(scene: Scene) -> Facts:
         quotas={user: (*amounts,) for user, *amounts in quotas},
         removals=frozenset(key for (key,) in removals),
         trash=frozenset(key for (key,) in trash),
+        renditions={key: (*about,) for key, *about in made},
         objects={listed.key: listed async for listed in scene.world.disk.list()},
     )

@@ -27,7 +27,7 @@ from mooring.uploads.quota import Plan
 from mooring.uploads.service import Claim
 from world import World, key_and_query, once, with_plans
 
-from . import in_parts
+from . import in_parts, working
 from .in_parts import Parts
 
 PLAN = Plan("free", 10_000, 4)
@@ -37,6 +37,7 @@ NOT_TO_BE_HAD = (FileNotArrived, UploadRejected, UploadGone, PhotoNotFound, Uplo
 TABLES = [
     "pgqueuer",
     "upload_events",
+    "renditions",
     "removals",
     "reconciliations",
     "album_photos",
@@ -309,5 +310,8 @@ DEEDS: Mapping[str, Deed] = {
         Scene.issue_another,
         Scene.begin_slow_put,
         in_parts.issue_in_parts,
+        working.work,
+        working.work_in_vain,
+        working.try_again,
     )
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from . import in_parts
+from . import in_parts, working
 from .scene import Known, Scene
 
 Situation = Callable[[Scene], Awaitable[Known]]
@@ -22,6 +22,18 @@ async def came(scene: Scene) -> Known:
 async def arrived(scene: Scene) -> Known:
     it = await came(scene)
     await scene.confirm(scene.world, it)
+    return it
+
+
+async def failed(scene: Scene) -> Known:
+    it = await arrived(scene)
+    await working.work_in_vain(scene, scene.world, it)
+    return it
+
+
+async def completed(scene: Scene) -> Known:
+    it = await arrived(scene)
+    await working.work(scene, scene.world, it)
     return it
 
 

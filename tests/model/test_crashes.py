@@ -13,6 +13,8 @@ from .situations import (
     arrived_long_ago_and_lost,
     came,
     came_and_overdue,
+    completed,
+    failed,
     lapsed,
     other_bytes_came,
     overdue,
@@ -27,6 +29,7 @@ from .situations import (
     waiting,
     waiting_in_parts,
 )
+from .working import try_again, work, work_in_vain
 
 CASES: list[tuple[Situation, Deed]] = [
     (came, Scene.confirm),
@@ -42,6 +45,10 @@ CASES: list[tuple[Situation, Deed]] = [
     (came_and_overdue, Scene.sweep),
     (other_bytes_came, Scene.confirm),
     (other_bytes_came, Scene.sweep),
+    (arrived, work),
+    (arrived, work_in_vain),
+    (failed, try_again),
+    (completed, Scene.delete),
     (stray, Scene.reconcile),
     (arrived_long_ago_and_lost, Scene.reconcile),
     (waiting_in_parts, issue_in_parts),

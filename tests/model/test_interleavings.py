@@ -23,6 +23,7 @@ from .situations import (
     came_and_overdue,
     deleted,
     deleted_long_ago_and_there_again,
+    failed,
     lapsed,
     last_part_on_its_way_and_lapsed,
     on_its_way_and_lapsed,
@@ -41,6 +42,7 @@ from .situations import (
     waiting,
     waiting_in_parts,
 )
+from .working import try_again, work
 
 
 async def right_bytes_replace_the_wrong_and_are_confirmed(scene: Scene, world: World, it: Known) -> None:
@@ -59,6 +61,9 @@ CASES: list[tuple[Situation, list[Deed]]] = [
     (came, [S.confirm, S.delete]),
     (waiting, [S.put, S.confirm]),
     (waiting, [S.put, S.delete]),
+    (arrived, [work, work]),
+    (arrived, [work, S.delete]),
+    (failed, [try_again, work]),
     (arrived, [S.delete, S.delete]),
     (arrived, [S.delete, S.put]),
     (lapsed, [S.renew, S.sweep]),

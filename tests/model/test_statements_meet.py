@@ -78,13 +78,14 @@ async def _met(stage: Stage, before: Situation, first: Statement, second: Statem
     async with scene.world.db.transaction() as tx:
         await first(scene, tx, it)
         waiting = asyncio.ensure_future(second(scene, scene.world.db, it))
-        await _stuck_or_done(scene.world.db, waiting)
+        await stuck_or_done(scene.world.db, waiting)
     await waiting
     await hold(scene)
 
 
-async def _stuck_or_done(db: Database, waiting: "asyncio.Future[object]") -> None:
-    while not waiting.done() and not await db.fetchval(
+async def stuck_or_done(db: Database, *waiting: "asyncio.Future[object]") -> None:
+    """Each of them waits for a lock, or came through."""
+    while sum(not one.done() for one in waiting) > await db.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     ):
         pass

@@ -40,14 +40,14 @@ class Server:
 @pytest.fixture
 def short_folder() -> Iterator[Path]:
     """Short, for a socket's path may have 107 bytes, and passable, for PostgreSQL's own user must get in."""
-    with _short_folder() as folder:
+    with passable_folder() as folder:
         yield folder
 
 
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Iterator[Server]:
     is_embedded = request.config.getoption("--postgres") == "18"
-    with _short_folder() as folder, _embedded(folder) if is_embedded else _debian_15(folder) as server:
+    with passable_folder() as folder, _embedded(folder) if is_embedded else _debian_15(folder) as server:
         yield server
 
 
@@ -99,7 +99,7 @@ async def _administer(server: Server, sql: str) -> None:
 
 
 @contextmanager
-def _short_folder() -> Iterator[Path]:
+def passable_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="mooring-", dir="/tmp"))
     folder.chmod(0o711)
     try:

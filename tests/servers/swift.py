@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from servers.postgres import missing
@@ -32,3 +33,14 @@ def swift_in(folder: Path) -> Iterator[S3Server]:
     command = (PYTHON, "-P", "-W", "ignore", HERE / "swift_process.py", folder / "swift")
     with started(command, folder / "log", within=30) as port:
         yield S3Server(f"http://127.0.0.1:{port}", "test:tester", "testing")
+
+
+def let_pages_in(server: S3Server, bucket: str) -> None:
+    """Swift has no CORS call in its S3: a container's own headers say it, in Swift's own words."""
+    who = {"X-Auth-User": server.access_key, "X-Auth-Key": server.secret_key}
+    signed_in = httpx.get(f"{server.endpoint}/auth/v1.0", headers=who, trust_env=False).headers
+    allowed = {"Allow-Origin": "*", "Expose-Headers": "ETag"}
+    headers = {f"X-Container-Meta-Access-Control-{name}": value for name, value in allowed.items()}
+    headers["X-Auth-Token"] = signed_in["x-auth-token"]
+    answer = httpx.post(f"{signed_in['x-storage-url']}/{bucket}", headers=headers, trust_env=False)
+    assert answer.status_code == 204, answer.text

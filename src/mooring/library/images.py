@@ -19,7 +19,14 @@ class Size(StrEnum):
     thumb = "thumb"
 
 
-ENDINGS = {"image/webp": ".webp", "image/jpeg": ".jpg", "image/png": ".png", "image/avif": ".avif", "image/gif": ".gif"}
+ENDINGS = {
+    "image/webp": ".webp",
+    "image/jpeg": ".jpg",
+    "image/png": ".png",
+    "image/avif": ".avif",
+    "image/gif": ".gif",
+    "video/mp4": ".mp4",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ def _file(row: Sequence[Any]) -> ServedFile:
     object_key, etag, content_type, size_bytes, filename, modified_at, was_made = row
     name = last_segment(filename)
     if was_made:
-        name = _made_name(name, content_type)
+        name = made_name(name, content_type)
     return ServedFile(object_key, etag, content_type, size_bytes, name, modified_at)
 
 
@@ -98,7 +105,7 @@ def last_segment(filename: str) -> str:
     return re.split(r"[/\\]", filename)[-1]
 
 
-def _made_name(filename: str, content_type: str) -> str:
+def made_name(filename: str, content_type: str) -> str:
     """With the ending of what it became."""
     stem, dot, _ = filename.rpartition(".")
     return (stem if dot and stem else filename) + ENDINGS.get(content_type, "")

@@ -14,19 +14,25 @@ from mooring.observe.of_access import OfAccess
 from mooring.observe.of_arrivals import OfArrivals
 from mooring.observe.of_recordings import OfRecordings
 from mooring.observe.of_requests import OfRequests
+from mooring.observe.of_telling import OfTelling
 from mooring.observe.of_uploads import OfUploads
 from mooring.observe.tally import Spread
 from mooring.observe.words import SERVICES, Outcome, Service
 
 EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 1200.0, 3600.0)
 
 # Gauges of which each process has its part. What is in neither set is the same everywhere: the highest is shown.
-SUMMED = {"photo_api_active_sessions", "photo_api_processing_jobs_active", "photo_api_log_queue_size"}
+SUMMED = {
+    "photo_api_active_sessions",
+    "photo_api_processing_jobs_active",
+    "photo_api_log_queue_size",
+    "photo_api_live_streams",
+}
 LEAST = {"photo_api_ready"}  # ready is who is ready altogether
 
 
-class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfAccess):
+class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAccess):
     def __init__(self, most: int = 100) -> None:
         """`most`: users, and clients, with a series of their own; the rest are `other`."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, that nobody asked for
@@ -44,6 +50,7 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfAccess):
         self._count_recordings(self.registry)
         self._count_arrivals(self.registry)
         self.growth = Growth(most, self.registry)
+        self._count_telling(self.registry)
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
         self.ready = Gauge(
@@ -83,6 +90,9 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfAccess):
         )
         self.processing_active = Gauge(
             "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
+        )
+        self.queue_depth = Gauge(
+            "photo_api_batch_queue_depth", "Jobs that are due and wait for a worker", registry=registry
         )
 
     def _count_logs(self, registry: CollectorRegistry) -> None:

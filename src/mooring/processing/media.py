@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError
+from av.error import ExternalError, FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
@@ -53,7 +53,8 @@ def damaged(wrong: Exception, kind: str) -> Refused:
 
 
 def _raise_if_memory(wrong: Exception) -> None:
-    if isinstance(wrong, MemoryError):
+    """x264 says no more than that it could not; of what it is given it minds nothing."""
+    if isinstance(wrong, MemoryError | ExternalError):
         raise MemoryError from wrong
 
 

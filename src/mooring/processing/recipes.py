@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Recipe:
     module: str  # of this package, with `develop`
     makes: tuple[str, ...]
-    seconds: int  # of CPU, for each thread; by the clock twice that
+    seconds: int  # of CPU, for each thread
     memory_bytes: int  # of address space
     limits: Mapping[str, int]  # what more it is told
     threads: int = 1

@@ -65,9 +65,10 @@ class Sound:
         if self._samples > self._task.limits["max_seconds"] * self._rate:
             longest = lasting(self._task.limits["max_seconds"])
             raise Refused(f"The recording lasts longer than {longest}: longer ones are not worked on.")
+        # In this order: a filter that has nothing to do to a frame names its channels, which confuses the next one.
+        self._target.mux(self._audio.encode(frame))
         for piece in self._as_drawn.resample(frame):
             self._draw(piece)
-        self._target.mux(self._audio.encode(frame))
 
     def done(self) -> dict[str, Any]:
         if not self._samples:

@@ -23,6 +23,7 @@ import mooring
 from mooring.processing.recipes import Recipe
 
 _KEPT_OF_STDERR = 2000
+BY_THE_CLOCK = 4  # times its seconds of CPU: the machine may have other things to do
 
 # Hears how far the work is, in percent.
 Progress = Callable[[int], Awaitable[None]]
@@ -115,7 +116,7 @@ class Sandbox:
             self._spares[recipe.module] = asyncio.create_task(_started(recipe))
         answer, complained = {}, ""
         try:
-            async with asyncio.timeout(2 * recipe.seconds):
+            async with asyncio.timeout(BY_THE_CLOCK * recipe.seconds):
                 answer, complained = await asyncio.gather(_answer(child.says, progress), _last_of(child.complains))
                 await child.process.wait()
         except TimeoutError:

@@ -14,6 +14,7 @@ from mooring.storage.disk_files import DiskFiles, found
 from mooring.storage.disk_multipart import DiskMultiparts
 from mooring.storage.disk_urls import DiskUrls, PutTerms, Shown
 from mooring.storage.keys import check_key
+from mooring.storage.parts import check_part, exactly
 from mooring.storage.port import Found, Listed, OpenMultipart, Part, Signed, Step
 from mooring.storage.threads import each, off_loop
 
@@ -141,6 +142,15 @@ class DiskStorage:
     async def begin_multipart(self, key: str, *, content_type: str) -> str:
         return await off_loop(self._multiparts.begin, key)
 
+    async def write_part(
+        self, key: str, multipart_id: str, number: int, chunks: AsyncIterator[bytes], *, length: int
+    ) -> Part:
+        check_part(number, length)
+        kept = await self._keep(
+            exactly(chunks, length), lambda draft: self._multiparts.add(draft, key, multipart_id, number)
+        )
+        return Part(number, length, kept.etag)
+
     async def parts(self, key: str, multipart_id: str) -> Sequence[Part] | None:
         return await off_loop(self._multiparts.parts, key, multipart_id)
 
@@ -158,8 +168,9 @@ class DiskStorage:
 
     # ── the place itself ──
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
-        """Folders made, leftovers of crashes removed. `origins`: the application's own CORS covers them."""
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
+        """Folders made, leftovers of crashes removed. `origins`: the application's own CORS covers them. `events`: it
+        tells of what came within its process, and nobody else."""
         try:
             gone = await off_loop(self._prepare)
         except StorageUnavailable as problem:

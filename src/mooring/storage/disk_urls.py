@@ -14,10 +14,10 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from mooring.errors import UrlNotValid
 from mooring.storage.keys import check_key
+from mooring.storage.parts import check_part
 from mooring.storage.port import Signed
 
 Method = Literal["PUT", "GET"]  # a URL for GET serves HEAD as well
-PARTS = range(1, 10_001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,7 @@ class DiskUrls:
     def part(
         self, key: str, multipart_id: str, number: int, *, length: int, at: datetime, lapses_in: timedelta
     ) -> Signed:
-        if length < 0 or number not in PARTS:
-            raise ValueError(f"A part has a number from 1 to 10000 and a length: {number}, {length}.")
+        check_part(number, length)
         terms = {
             "expires": _lapse(at, lapses_in),
             "length": str(length),

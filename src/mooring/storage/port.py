@@ -122,6 +122,12 @@ class Storage(Protocol):
 
     async def begin_multipart(self, key: str, *, content_type: str) -> str: ...
 
+    async def write_part(
+        self, key: str, multipart_id: str, number: int, chunks: AsyncIterator[bytes], *, length: int
+    ) -> Part:
+        """One part, through us: exactly `length` bytes, or it is not there (`ValueError`); where `chunks` raises, too.
+        Memory stays flat. `ObjectNotFound` where the multipart upload is not open."""
+
     async def parts(self, key: str, multipart_id: str) -> Sequence[Part] | None:
         """What came so far, by number; None where no such multipart upload is open."""
 
@@ -136,9 +142,9 @@ class Storage(Protocol):
 
     # ── the place itself ──
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
         """Make ready what the place needs (bucket or folder, CORS for browsers at `origins`, lifecycle that aborts
-        stale multiparts), as far as it can. May be called again at any time."""
+        stale multiparts, and where it shall send its events), as far as it can. May be called again at any time."""
 
     async def ping(self) -> None:
         """`StorageUnavailable` where the place can't be used now."""

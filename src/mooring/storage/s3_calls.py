@@ -96,6 +96,25 @@ class Calls:
         finally:
             response.close()  # half read, it can't be followed by another answer; at its end this is nothing
 
+    async def send(
+        self, key: str, chunks: AsyncIterator[bytes], *, length: int, good: Collection[int], query: Mapping[str, str]
+    ) -> Answer:
+        """PUT of a body as it comes, hence tried once. What goes wrong with the body itself is raised as it is."""
+        headers = {"Content-Length": str(length)}
+        signed = self.signer.url("PUT", key, at=self.clock(), lapses_in=_LIFE, query=query, headers=headers)
+        body = _Body(chunks)
+        try:
+            with _as_unavailable(f"PUT {key}"):
+                response = await self._connected().request(
+                    "PUT", URL(signed, encoded=True), headers=headers, data=body, allow_redirects=False
+                )
+        except StorageUnavailable:
+            if body.failure is not None:
+                raise body.failure from None
+            raise
+        answer = Answer(response.status, response.headers, await _whole(response))
+        return self._of_use(answer, good, f"PUT {key}")
+
     async def see_bucket(self) -> None:
         """`StorageUnavailable` where the bucket itself is missing. To HEAD a storage says 404 in that case
         too, and it must not be taken for the object's absence."""
@@ -148,6 +167,22 @@ class Calls:
                 auto_decompress=False,
             )
         return self._session
+
+
+@dataclass
+class _Body:
+    """Remembers why it ended early: aiohttp calls that a lost connection."""
+
+    chunks: AsyncIterator[bytes]
+    failure: Exception | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self.chunks:
+                yield chunk
+        except Exception as failure:
+            self.failure = failure
+            raise
 
 
 async def _whole(response: aiohttp.ClientResponse) -> bytes:

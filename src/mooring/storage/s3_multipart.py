@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from xml.etree.ElementTree import Element
 
-from mooring.errors import ObjectNotFound
+from mooring.errors import ObjectChanged, ObjectNotFound
 from mooring.storage import s3_xml as xml
 from mooring.storage.keys import check_key
-from mooring.storage.parts import parts_to_join
+from mooring.storage.parts import check_part, exactly, parts_to_join
 from mooring.storage.port import Found, OpenMultipart, Part
 from mooring.storage.s3_calls import Answer, Calls
 from mooring.storage.s3_headers import size_of
 
-NUMBERS = range(1, 10_001)
 _NOT_THE_CALLERS = frozenset({"EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest", "MalformedXML"})
 
 
@@ -30,6 +29,19 @@ class S3Multiparts:
         query = {"partNumber": str(number), "uploadId": multipart_id}
         answer = await self.calls.ask("PUT", key, query=query, body=body)
         return Part(number, len(body), answer.etag)
+
+    async def stream(
+        self, key: str, multipart_id: str, number: int, chunks: AsyncIterator[bytes], *, length: int
+    ) -> Part:
+        """As it comes, and so only once."""
+        check_part(number, length)
+        if not _is_id(multipart_id):
+            raise ObjectNotFound(key)
+        query = {"partNumber": str(number), "uploadId": multipart_id}
+        answer = await self.calls.send(key, exactly(chunks, length), length=length, good=(200, 404), query=query)
+        if answer.status == 404:
+            raise ObjectNotFound(key)
+        return Part(number, length, answer.etag)
 
     async def copy(self, key: str, multipart_id: str, number: int, *, source: Mapping[str, str], piece: range) -> Part:
         """A part out of another object, which `source` names in headers."""
@@ -115,6 +127,15 @@ class S3Multiparts:
 def _is_id(multipart_id: str) -> bool:
     """No storage gives out another, and an empty one could make "abort the upload" a "delete the object"."""
     return bool(multipart_id) and multipart_id.isascii() and multipart_id.isprintable()
+
+
+def refuse_broken(answer: Answer, key: str) -> None:
+    """Swift takes a part again even of what is joined, and then the object is no longer what it was."""
+    if answer.status != 409:
+        return
+    if answer.code == "BrokenMPU":
+        raise ObjectChanged(key)
+    raise answer.unusable(f"GET {key}")
 
 
 def succeeded(answer: Answer, asked: str) -> Element:

@@ -5,6 +5,7 @@ is its failure; "not there" is an answer."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeVar
 
@@ -43,18 +44,16 @@ class Timed:
         return self._first(self._storage.read(key, start=start, end=end, etag=etag))
 
     async def write(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str) -> Found:
-        waited = 0.0
+        coming = _Coming(chunks)
+        with self._timing(lambda: coming.waited):
+            return await self._storage.write(key, aiter(coming), content_type=content_type)
 
-        async def coming() -> AsyncIterator[bytes]:
-            nonlocal waited
-            began = perf_counter()
-            async for chunk in chunks:
-                waited += perf_counter() - began
-                yield chunk
-                began = perf_counter()
-
-        with self._timing(lambda: waited):
-            return await self._storage.write(key, coming(), content_type=content_type)
+    async def write_part(
+        self, key: str, multipart_id: str, number: int, chunks: AsyncIterator[bytes], *, length: int
+    ) -> Part:
+        coming = _Coming(chunks)
+        with self._timing(lambda: coming.waited):
+            return await self._storage.write_part(key, multipart_id, number, aiter(coming), length=length)
 
     async def copy(self, source: str, target: str) -> None:
         with self._timing():
@@ -86,9 +85,9 @@ class Timed:
     def open_multiparts(self, prefix: str = "") -> AsyncIterator[OpenMultipart]:
         return self._first(self._storage.open_multiparts(prefix))
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
         with self._timing():
-            return await self._storage.setup(origins=origins)
+            return await self._storage.setup(origins=origins, events=events)
 
     async def ping(self) -> None:
         with self._timing():
@@ -121,6 +120,21 @@ class Timed:
         finally:
             if began is not None:
                 self._metrics.external("object_storage", began)
+
+
+@dataclass
+class _Coming:
+    """Bytes, and how long they let us wait."""
+
+    chunks: AsyncIterator[bytes]
+    waited: float = 0.0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        began = perf_counter()
+        async for chunk in self.chunks:
+            self.waited += perf_counter() - began
+            yield chunk
+            began = perf_counter()
 
 
 class TimedFiles:

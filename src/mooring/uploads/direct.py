@@ -4,10 +4,11 @@ How many there are is known only at the end, and a row declares its size. So the
 the row is there a removal accounts for it: whatever dies in between, the sweep finds it on record."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -72,10 +73,12 @@ class DirectUploads:
         if landing.upload is None:
             await self._drop(wanted.object_key)
 
-    async def take_in(self, tx: Executor, statement: str, landing: Landing) -> Upload | None:
+    async def take_in(
+        self, tx: Executor, statement: str, landing: Landing, *, also: Sequence[Any] = ()
+    ) -> Upload | None:
         """Issued, arrived, and no longer to be removed. None where what it was meant for is not the uploader's."""
         wanted = landing.wanted
-        [issued] = await self.uploads.issue(tx, statement, [wanted])
+        [issued] = await self.uploads.issue(tx, statement, [wanted], also=also)
         if issued.verdict is Verdict.NO_TARGET:
             return None
         if refusal := verdict_error(issued.verdict):

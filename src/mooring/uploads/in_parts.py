@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
+from mooring.db.pool import Executor
 from mooring.errors import (
     FileTooLarge,
     NoSuchPart,
@@ -25,8 +26,8 @@ from mooring.errors import (
 from mooring.storage.port import Part
 from mooring.uploads import queries
 from mooring.uploads.judging import as_settled
-from mooring.uploads.lifecycle import State, Trigger, Upload
-from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, Cut
+from mooring.uploads.lifecycle import COLUMNS, State, Trigger, Upload, upload_of
+from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, UNTOLD, Cut
 from mooring.uploads.queries import Wanted
 from mooring.uploads.service import Uploads
 
@@ -84,6 +85,10 @@ class InParts:
 
     def sign(self, upload: Upload, numbers: Sequence[int], *, at: datetime) -> list[PartUrl]:
         """Each for one part of exactly its length. They lapse when the upload does."""
+        if upload.part_size == UNTOLD and numbers:
+            raise PartsDiffer(
+                "Nobody said how large this file is: only the address for Uppy that began it takes its parts."
+            )
         cut, multipart_id = cut_of(upload), upload.multipart_id
         assert multipart_id is not None  # noqa: S101
         wrong = next((number for number in numbers if number not in cut.numbers), None)
@@ -183,7 +188,7 @@ class InParts:
         """Of several who do this at once, one puts its multipart on record; the others close theirs."""
         storage, key = self.uploads.storage, upload.object_key
         multipart_id = await storage.begin_multipart(key, content_type=upload.content_type)
-        begun = await queries.begin_multipart(self.uploads.db, upload.id, multipart_id, instead_of=upload.multipart_id)
+        begun = await _put_on_record(self.uploads.db, upload.id, multipart_id, instead_of=upload.multipart_id)
         if begun is not None:
             return begun
         await storage.abort_multipart(key, multipart_id)
@@ -207,6 +212,21 @@ class InParts:
         if kind not in (None, upload.kind):
             raise UploadNotFound(upload_id)
         return upload
+
+
+async def _put_on_record(tx: Executor, upload_id: int, multipart_id: str, *, instead_of: str | None) -> Upload | None:
+    """What storage calls it. None where somebody else was first, or the upload waits no longer."""
+    rows = await tx.fetch(
+        f"""
+UPDATE uploads u SET multipart_id = $2
+WHERE u.id = $1 AND u.processing_status = 'PENDING' AND u.part_size IS NOT NULL
+  AND u.multipart_id IS NOT DISTINCT FROM $3
+RETURNING {COLUMNS}""",
+        upload_id,
+        multipart_id,
+        instead_of,
+    )
+    return upload_of(rows[0]) if rows else None
 
 
 def cut_of(upload: Upload) -> Cut:

@@ -1,7 +1,7 @@
 """What storage has, held against what was declared; what an upload says that is settled already; what a refusal
 to issue says."""
 
-from mooring.errors import MooringError, QuotaExceeded, TooManyInFlight, UploadGone, UploadRejected
+from mooring.errors import MooringError, NotPending, QuotaExceeded, TooManyInFlight, UploadGone, UploadRejected
 from mooring.storage.port import Found
 from mooring.uploads.lifecycle import State, Upload
 from mooring.uploads.queries import Verdict
@@ -28,3 +28,9 @@ def verdict_error(verdict: Verdict) -> MooringError | None:
     if verdict is Verdict.OVER_QUOTA:
         return QuotaExceeded()
     return TooManyInFlight() if verdict is Verdict.OVER_FLIGHT else None
+
+
+def why_not_renewed(upload: Upload) -> MooringError:
+    if upload.state is State.RECLAIMED:
+        return UploadGone(upload.id)
+    return QuotaExceeded() if upload.state is State.PENDING else NotPending(upload.id, upload.state)

@@ -72,6 +72,7 @@ class Upload(NamedTuple):
     expires_at: datetime
     completed_at: datetime | None
     progress: int | None  # of processing, in percent, where it is known
+    project_id: int | str | None  # what it belongs to in the client's own application
 
     @property
     def stored_bytes(self) -> int:
@@ -81,7 +82,7 @@ class Upload(NamedTuple):
 
 COLUMNS = """u.id, u.kind, u.processing_status, u.uploader_id, u.target_id, u.original_filename, u.content_type,
     u.file_size, u.checksum_sha256, u.object_key, u.multipart_id, u.part_size, u.etag, u.processing_error_message,
-    u.created_at, u.expires_at, u.completed_at, u.progress"""
+    u.created_at, u.expires_at, u.completed_at, u.progress, u.project_id"""
 
 
 def upload_of(row: Sequence[Any]) -> Upload:
@@ -136,8 +137,8 @@ WITH asked AS (
         in_flight = quota.in_flight - o.landed
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at, detail)
-    SELECT id, $7, trigger, $8, detail FROM moved ORDER BY id
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at, detail)
+    SELECT id, uploader_id, $7, trigger, $8, detail FROM moved ORDER BY id
 )
 SELECT {COLUMNS.replace("u.", "m.")} FROM moved m
 """

@@ -40,9 +40,12 @@ class Issued(NamedTuple):
     verdict: Verdict
 
 
-def issuing(kind: str, directory: str, *, allowed: str, described: bool, with_it: str) -> str:
+def issuing(
+    kind: str, directory: str, *, allowed: str, described: bool, with_it: str, project: str | None = None
+) -> str:
     """The statement that issues one upload or a thousand of this kind. `allowed` selects from `wanted` those whose
-    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`.
+    target is the uploader's; `with_it` adds what the library records with each of `issued (id, target_id, created_at)`;
+    `project` says where the project is found, for kinds that may have one.
 
     The uploads of one user are granted together or not at all. Quota rows are locked in the order of their ids."""
     return f"""
@@ -74,10 +77,10 @@ WITH wanted AS MATERIALIZED (
 ), issued AS (
     INSERT INTO uploads (id, uuid, kind, original_filename, extension, uploader_id, target_id, file_size, content_type,
         checksum_sha256, directory, object_key, reserved_bytes, created_at, expires_at, look_at, described_at,
-        part_size)
+        part_size{", project_id" if project else ""})
     SELECT w.id, w.uuid, '{kind}', w.filename, w.extension, w.uploader_id, w.target_id, w.file_size, w.content_type,
         w.sha256, '{directory}', w.object_key, w.file_size, w.at, w.expires_at, w.expires_at - $15::interval,
-        {"w.at" if described else "NULL"}, $16::bigint
+        {"w.at" if described else "NULL"}, $16::bigint{f", {project}" if project else ""}
     FROM allowed w JOIN judged j ON j.user_id = w.uploader_id AND j.verdict = 'issued'
     RETURNING id, target_id, created_at
 ), logged AS (
@@ -97,7 +100,9 @@ async def issue(
     plans: Sequence[Plan],
     look_before: timedelta,
     part_size: int | None = None,
+    also: Sequence[Any] = (),
 ) -> list[Issued]:
+    """`also`: what the library's part of the statement asks for, from $17 on."""
     rows = await tx.fetch(
         statement,
         [w.uuid for w in wanted],
@@ -116,6 +121,7 @@ async def issue(
         [plan.max_in_flight for plan in plans],
         look_before,
         part_size,
+        *also,
     )
     return [Issued(row[0], Verdict(row[1])) for row in rows]
 
@@ -192,7 +198,8 @@ WITH upload AS MATERIALIZED (
     UPDATE quotas q SET reserved_bytes = q.reserved_bytes + g.more, in_flight = q.in_flight + 1
     FROM granted g WHERE q.user_id = g.uploader_id AND g.more > 0
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'renewed', 'client', $2 FROM granted
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+    SELECT id, uploader_id, 'renewed', 'client', $2 FROM granted
 )
 UPDATE uploads u SET expires_at = $3, look_at = $4, reserved_bytes = u.file_size
 FROM granted g WHERE u.id = g.id
@@ -204,21 +211,6 @@ RETURNING {COLUMNS}""",
         [plan.name for plan in plans],
         [plan.max_bytes for plan in plans],
         [plan.max_in_flight for plan in plans],
-    )
-    return upload_of(rows[0]) if rows else None
-
-
-async def begin_multipart(tx: Executor, upload_id: int, multipart_id: str, *, instead_of: str | None) -> Upload | None:
-    """What storage calls it. None where somebody else was first, or the upload waits no longer."""
-    rows = await tx.fetch(
-        f"""
-UPDATE uploads u SET multipart_id = $2
-WHERE u.id = $1 AND u.processing_status = 'PENDING' AND u.part_size IS NOT NULL
-  AND u.multipart_id IS NOT DISTINCT FROM $3
-RETURNING {COLUMNS}""",
-        upload_id,
-        multipart_id,
-        instead_of,
     )
     return upload_of(rows[0]) if rows else None
 
@@ -239,7 +231,8 @@ WITH locked AS MATERIALIZED (
     UPDATE quotas q SET reserved_bytes = quota.reserved_bytes - o.bytes, in_flight = quota.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'lapsed', 'sweep', $2 FROM locked ORDER BY id
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+    SELECT id, uploader_id, 'lapsed', 'sweep', $2 FROM locked ORDER BY id
 )
 UPDATE uploads u SET reserved_bytes = 0 FROM locked l WHERE u.id = l.id RETURNING u.id""",
         upload_ids,

@@ -34,7 +34,8 @@ WITH locked AS MATERIALIZED (
         in_flight = quota.in_flight - o.files
     FROM owed o JOIN quota ON quota.user_id = o.uploader_id WHERE q.user_id = o.uploader_id
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'deleted', $2, $1 FROM gone ORDER BY id
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+    SELECT id, uploader_id, 'deleted', $2, $1 FROM gone ORDER BY id
 ), doomed AS (
     INSERT INTO removals (object_key, multipart_id, due_at, until)
     SELECT object_key, multipart_id, $1::timestamptz, greatest(expires_at, $1) + $3 FROM gone

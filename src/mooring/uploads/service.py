@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -17,10 +17,7 @@ from mooring.errors import (
     FileNotArrived,
     MooringError,
     NotFailed,
-    NotPending,
-    QuotaExceeded,
     TriggerOff,
-    UploadGone,
     UploadNotFound,
     UploadRejected,
 )
@@ -29,7 +26,7 @@ from mooring.storage.keys import safe_name
 from mooring.storage.port import Signed, Storage
 from mooring.uploads import queries, removals
 from mooring.uploads.gather import Gatherer
-from mooring.uploads.judging import as_settled, what_is_wrong
+from mooring.uploads.judging import as_settled, what_is_wrong, why_not_renewed
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
 from mooring.uploads.multipart import USUAL_PARTS, PartTerms
@@ -103,12 +100,18 @@ class Uploads:
         )
 
     async def issue(
-        self, tx: Executor, statement: str, wanted: Sequence[Wanted], *, part_size: int | None = None
+        self,
+        tx: Executor,
+        statement: str,
+        wanted: Sequence[Wanted],
+        *,
+        part_size: int | None = None,
+        also: Sequence[Any] = (),
     ) -> list[Issued]:
         """All of one user's, or none of them. `part_size`: they come in parts (`in_parts.py`)."""
         terms = self.terms
         return await queries.issue(
-            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size
+            tx, statement, wanted, plans=terms.plans, look_before=terms.look_before, part_size=part_size, also=also
         )
 
     async def issue_gathered(self, statement: str, wanted: Sequence[Wanted]) -> list[Issued]:
@@ -276,15 +279,9 @@ class Uploads:
             self.db, upload_id, at=at, expires_at=expires_at, look_at=look_at, plans=self.terms.plans
         )
         if renewed is None:
-            raise self._why_not_renewed(await self.get(upload_id, owner_id=owner_id))
+            raise why_not_renewed(await self.get(upload_id, owner_id=owner_id))
         log.info("upload_renewed", upload_id=upload.id, user_id=owner_id)
         return renewed
-
-    @staticmethod
-    def _why_not_renewed(upload: Upload) -> MooringError:
-        if upload.state is State.RECLAIMED:
-            return UploadGone(upload.id)
-        return QuotaExceeded() if upload.state is State.PENDING else NotPending(upload.id, upload.state)
 
     # ── remove ──
 

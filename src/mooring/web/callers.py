@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 from fastapi.security import OAuth2PasswordBearer
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from mooring.accounts.callers import Caller, Callers
@@ -16,14 +16,18 @@ _documented = OAuth2PasswordBearer(tokenUrl="/auth/login", auto_error=False)
 
 
 async def signed_in(request: Request) -> Caller:
-    house = request.app.state.house
-    callers: Callers = house.callers
-    token = _bearer(request.scope)
-    caller = callers.recall(token) or await callers.admit(token)
+    caller = await caller_of(request)
     if "user_id" not in request.scope:
-        house.metrics.signed_in += 1  # until the edge sees the request end
+        request.app.state.house.metrics.signed_in += 1  # until the edge sees the request end
     request.scope["user_id"] = caller.user_id  # for the log
     return caller
+
+
+async def caller_of(connection: HTTPConnection) -> Caller:
+    """Not counted: what stays open, as a live stream does, is no request under way."""
+    callers: Callers = connection.app.state.house.callers
+    token = _bearer(connection.scope)
+    return callers.recall(token) or await callers.admit(token)
 
 
 async def _signed_in(request: Request, _: Annotated[str | None, Depends(_documented)]) -> Caller:

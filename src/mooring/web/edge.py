@@ -56,7 +56,7 @@ class Edge:
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         began = scope["began"] = perf_counter()
@@ -65,6 +65,9 @@ class Edge:
             self.proxies.see_through(scope)
         name = self._name(scope)
         request_id.set(name)
+        if scope["type"] == "websocket":  # a conversation: neither a request under way nor an answer to time
+            await self.app(scope, receive, send)
+            return
         status = 500
 
         async def sending(message: Message) -> None:
@@ -82,7 +85,8 @@ class Edge:
             route = scope.get("route")
             handler = getattr(route, "path", "none")
             method = scope["method"] if scope["method"] in METHODS else "OTHER"
-            self.metrics.answered(method, handler, status, perf_counter() - began)
+            ended = scope.get("answered_at") or perf_counter()  # a stream is answered long before it ends
+            self.metrics.answered(method, handler, status, ended - began)
 
     def _name(self, scope: Scope) -> str:
         """The caller's own name for the request, if it is a sane one."""

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from mooring import errors
@@ -33,6 +33,8 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.TypeNotAllowed: (400, "TYPE_NOT_ALLOWED"),
     errors.AlbumNotFound: (404, "ALBUM_NOT_FOUND"),
     errors.PhotoNotFound: (404, "PHOTO_NOT_FOUND"),
+    errors.VideoNotFound: (404, "VIDEO_NOT_FOUND"),
+    errors.RenditionNotFound: (404, "RENDITION_NOT_FOUND"),
     errors.UploadNotFound: (404, "UPLOAD_NOT_FOUND"),
     errors.RecordNotFound: (404, "RECORD_NOT_FOUND"),
     errors.RecordPermissionDenied: (403, "RECORD_PERMISSION_DENIED"),
@@ -60,6 +62,13 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.TriggerOff: (403, "TRIGGER_OFF"),
     errors.NotTheSender: (401, "EVENTS_SECRET_REQUIRED"),
     errors.EventsNotReadable: (422, "EVENTS_NOT_READABLE"),
+    errors.TooManyStreams: (429, "TOO_MANY_STREAMS"),
+    errors.OriginNotAllowed: (403, "ORIGIN_NOT_ALLOWED"),
+    errors.WebhookNotFound: (404, "WEBHOOK_NOT_FOUND"),
+    errors.WebhookUrlNotUsable: (400, "WEBHOOK_URL_NOT_USABLE"),
+    errors.TooManyWebhooks: (409, "TOO_MANY_WEBHOOKS"),
+    errors.DeliveryNotFound: (404, "DELIVERY_NOT_FOUND"),
+    errors.DeliveryNotDead: (409, "DELIVERY_NOT_DEAD"),
     errors.UrlNotValid: (403, "URL_NOT_VALID"),
     errors.ChecksumDiffers: (400, "CHECKSUM_DIFFERS"),
     errors.ObjectExists: (412, "OBJECT_EXISTS"),
@@ -104,12 +113,12 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-async def answer_to(request: Request, failure: Exception) -> Response:
+async def answer_to(request: HTTPConnection, failure: Exception) -> Response:
     """For routes that the framework does not wrap."""
     return await next(answer for kind, answer in _answers() if isinstance(failure, kind))(request, failure)
 
 
-def _answers() -> Sequence[tuple[type[Exception], Callable[[Request, Exception], Awaitable[Response]]]]:
+def _answers() -> Sequence[tuple[type[Exception], Callable[[HTTPConnection, Exception], Awaitable[Response]]]]:
     """The first that fits; everything fits the last."""
     return (
         (errors.MooringError, _expected),
@@ -126,7 +135,7 @@ def error_of(failure: errors.MooringError) -> tuple[int, str]:
 
 
 def _envelope(
-    request: Request,
+    request: HTTPConnection,
     status: int,
     code: str,
     message: str,
@@ -142,10 +151,13 @@ def _envelope(
         "request_id": request_id.get(),
         **more,
     }
-    return JSONResponse({"error": error}, status, headers)
+    answer: dict[str, Any] = {"error": error}
+    if request.scope["path"].startswith("/uppy/"):
+        answer["message"] = message  # Companion says it there, and there Uppy reads it
+    return JSONResponse(answer, status, headers)
 
 
-async def _expected(request: Request, failure: Exception) -> JSONResponse:
+async def _expected(request: HTTPConnection, failure: Exception) -> JSONResponse:
     assert isinstance(failure, errors.MooringError)  # noqa: S101
     status, code = error_of(failure)
     headers = {}
@@ -158,12 +170,12 @@ async def _expected(request: Request, failure: Exception) -> JSONResponse:
     return _envelope(request, status, code, failure.message, headers=headers)
 
 
-def _in_the_log(request: Request) -> str:
+def _in_the_log(request: HTTPConnection) -> str:
     """Whoever reads it must not be able to open what was shared with others."""
-    return re.sub(r"^/share/[^/]+", "/share/…", request.url.path)
+    return re.sub(r"^/(share|uppy)/[^/]+", r"/\1/…", request.url.path)
 
 
-async def _of_http(request: Request, failure: Exception) -> JSONResponse:
+async def _of_http(request: HTTPConnection, failure: Exception) -> JSONResponse:
     """What the framework refuses: unknown paths, other methods, broken bodies."""
     assert isinstance(failure, HTTPException)  # noqa: S101
     status = failure.status_code
@@ -174,14 +186,14 @@ async def _of_http(request: Request, failure: Exception) -> JSONResponse:
     return _envelope(request, status, code, message or str(failure.detail), headers=headers)
 
 
-def _allowed(request: Request) -> dict[str, str]:
+def _allowed(request: HTTPConnection) -> dict[str, str]:
     """Every method of the address: the framework tells those of the first route that it found there."""
     path = getattr(request.scope.get("route"), "path", "")
     methods = request.app.openapi()["paths"].get(path, {})
     return {"Allow": ", ".join(method.upper() for method in methods)} if methods else {}
 
 
-async def _invalid(request: Request, failure: Exception) -> JSONResponse:
+async def _invalid(request: HTTPConnection, failure: Exception) -> JSONResponse:
     assert isinstance(failure, RequestValidationError)  # noqa: S101
     details = [{"field": _field(found), "message": found["msg"]} for found in failure.errors()[:20]]
     message = "The request is not valid: " + "; ".join(f"{one['field']}: {one['message']}" for one in details[:3])
@@ -194,12 +206,12 @@ def _field(found: dict[str, Any]) -> str:
     return ".".join(where[1:] if where[:1] in (["body"], ["query"], ["path"], ["header"]) else where) or "body"
 
 
-async def _left(request: Request, _: Exception) -> JSONResponse:
+async def _left(request: HTTPConnection, _: Exception) -> JSONResponse:
     """The client went away before its body was here. Nobody reads this, and nothing is wrong with us."""
     return _envelope(request, 400, "BODY_NOT_COMPLETE", "The connection ended before the body did.")
 
 
-async def _bug(request: Request, failure: Exception) -> JSONResponse:
+async def _bug(request: HTTPConnection, failure: Exception) -> JSONResponse:
     """Nobody expected this: counted, told in full to the log, and not at all to the caller."""
     request.app.state.house.metrics.exceptions.inc()
     log.error("unexpected_exception", path=_in_the_log(request), exc_info=failure)

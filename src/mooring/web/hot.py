@@ -3,7 +3,7 @@
 FastAPI's way from the middleware to a function and back costs more than all the rest of these calls."""
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ class HotRoute:
     asked: type[BaseModel]
     answer: type[BaseModel] | None = None
     by: Literal["person", "storage"] = "person"
+    answers: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)  # of a GET, for the OpenAPI
 
     @property
     def name(self) -> str:
@@ -69,12 +70,17 @@ class HotRoutes:
         return add
 
     def get(
-        self, path: str, *, query: type[BaseModel], answer: type[BaseModel] | None = None
+        self,
+        path: str,
+        *,
+        query: type[BaseModel],
+        answer: type[BaseModel] | None = None,
+        answers: Mapping[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
         """HEAD too."""
 
         def add(endpoint: Endpoint) -> Endpoint:
-            self.routes.append(HotRoute("GET", path, endpoint, query, answer))
+            self.routes.append(HotRoute("GET", path, endpoint, query, answer, answers=answers or IMAGE_ANSWERS))
             return endpoint
 
         return add
@@ -176,7 +182,7 @@ def _getting(one: HotRoute) -> dict[str, Any]:
 
 def _answers(one: HotRoute) -> dict[int | str, dict[str, Any]]:
     if one.answer is None:
-        return {**IMAGE_ANSWERS, "default": WENT_WRONG}
+        return {**one.answers, "default": WENT_WRONG}
     return {"200": {"description": "Successful Response", "content": _content(one.answer)}, "default": WENT_WRONG}
 
 
@@ -184,14 +190,18 @@ def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 
-_BYTES = {"description": "The bytes", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
-IMAGE_ANSWERS: dict[int | str, dict[str, Any]] = {
-    "200": _BYTES,
-    "206": {**_BYTES, "description": "The bytes that `Range` asked for"},
-    "302": {"description": "Where the CDN has it"},
-    "304": {"description": "As the client has it"},
-    "416": {"description": "There are no such bytes"},
-}
+def file_answers(*media: str) -> dict[int | str, dict[str, Any]]:
+    content = {one: {"schema": {"type": "string", "format": "binary"}} for one in media}
+    return {
+        "200": {"description": "The bytes", "content": content},
+        "206": {"description": "The bytes that `Range` asked for", "content": content},
+        "302": {"description": "Where the CDN has it"},
+        "304": {"description": "As the client has it"},
+        "416": {"description": "There are no such bytes"},
+    }
+
+
+IMAGE_ANSWERS = file_answers("image/*")
 WENT_WRONG = {"description": "What went wrong", "content": _content(Envelope)}
 EVENTS_SECRET = {"type": "http", "scheme": "bearer", "description": "MOORING_EVENTS_SECRET"}
 IDEMPOTENCY_KEY = {

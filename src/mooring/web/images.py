@@ -58,15 +58,20 @@ async def send(
 ) -> Response:
     """The answer to GET or HEAD, counted. None is denied: 404. `until`: when the right to see it ends, and with it any
     URL that is given away."""
-    house = request.app.state.house
-    began = request.scope["began"]
+    metrics, began = request.app.state.house.metrics, request.scope["began"]
     if file is None:
-        house.metrics.image_access(access_type, "denied", perf_counter() - began)
+        metrics.image_access(access_type, "denied", perf_counter() - began)
         raise PhotoNotFound(int(request.path_params["photo_id"]))
-    redirect = house.delivery.redirect(file, until=until)
-    response = _elsewhere(redirect, house.clock()) if redirect else await _here(request.scope, file, house.delivery)
-    house.metrics.image_access(access_type, "success", perf_counter() - began)
+    response = await deliver(request, file, until=until)
+    metrics.image_access(access_type, "success", perf_counter() - began)
     return response
+
+
+async def deliver(request: Request, file: ServedFile, *, until: datetime | None = None) -> Response:
+    """Any file, to GET or HEAD."""
+    house = request.app.state.house
+    redirect = house.delivery.redirect(file, until=until)
+    return _elsewhere(redirect, house.clock()) if redirect else await _here(request.scope, file, house.delivery)
 
 
 def _elsewhere(redirect: Redirect, at: datetime) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from limits import RateLimitItem
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring.accounts.throttle import client_id, network_of
@@ -27,6 +27,8 @@ KNOWN: Mapping[str, str | None] = {
     "/photos/presigned-url/batch": ISSUE,
     "/photos/confirm": CONFIRM,
     "/photos/confirm/batch": CONFIRM,
+    "/uppy/capabilities": WRITE,
+    "/api/videos/presigned-url": ISSUE,
     "/events/storage": None,  # a storage that is told to wait drops what it had to tell
     "/records/async/presigned-url": ISSUE,
     "/records/async": CONFIRM,
@@ -44,6 +46,8 @@ def class_of(method: str, path: str) -> str | None:
         return KNOWN[path]
     if path.startswith("/share/"):
         return SHARE
+    if path.startswith("/uppy/"):
+        return _of_uppy(method, path)
     if method in READING:
         return READ
     if path.startswith("/auth/"):
@@ -51,6 +55,16 @@ def class_of(method: str, path: str) -> str | None:
     if path in FILES or path.startswith("/storage/"):
         return UPLOAD
     return WRITE
+
+
+def _of_uppy(method: str, path: str) -> str:
+    """By what follows the capability: its URLs are issued, its files come, and end, like any others."""
+    what = path.rpartition("/")[2]
+    if method == "POST":
+        return {"form": UPLOAD, "multipart": ISSUE}.get(what, CONFIRM)
+    if method == "PUT":
+        return UPLOAD
+    return WRITE if method == "DELETE" else ISSUE
 
 
 class LimitsDoor:
@@ -64,7 +78,7 @@ class LimitsDoor:
             metrics.rate_limit_requests.inc(name, "allowed", by=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = class_of(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        name = class_of(scope.get("method", "GET"), scope["path"]) if scope["type"] != "lifespan" else None
         if name is None:
             await self.app(scope, receive, send)
             return
@@ -73,7 +87,7 @@ class LimitsDoor:
         wait = self.here.hit(name, client) if self.shared is None else await self.shared.hit(name, client)
         if wait:
             self.metrics.rate_limited(name, client_id(client))
-            response = await answer_to(Request(scope, receive), TooManyRequests(wait))
+            response = await answer_to(HTTPConnection(scope), TooManyRequests(wait))
             await response(scope, receive, send)
             return
         self.metrics.rate_limit_requests.inc(name, "allowed")

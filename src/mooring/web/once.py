@@ -17,6 +17,7 @@ from mooring.errors import KeyNotUsable
 from mooring.web.edge import header
 from mooring.web.shapes import Ready, reply
 
+Begun = TypeVar("Begun", bound=BaseModel)
 Shown = TypeVar("Shown", bound=BaseModel)
 
 # Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request, and judges it.
@@ -51,9 +52,9 @@ async def create_once(
 async def create_and_finish(
     request: Request,
     caller: Caller,
-    create: Callable[[Executor | None], Awaitable[Shown]],
-    finish: Callable[[Shown], Awaitable[Shown]],
-    shape: type[Shown],
+    create: Callable[[Executor | None], Awaitable[Begun]],
+    finish: Callable[[Begun], Awaitable[Shown]],
+    shape: type[Begun],
 ) -> Response:
     """For what goes on after it was created: `finish` waits for it, with no transaction open."""
     key = await _key_of(request, caller)

@@ -11,13 +11,12 @@ from starlette.responses import Response
 from mooring.errors import MooringError
 from mooring.library.photos import Photo, Ticket
 from mooring.uploads.lifecycle import STORED, Upload
-from mooring.uploads.service import Claim
 from mooring.uploads.tracking import aggregate_incomplete_after_ttl
 from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import BIGGEST, Asked, Id, Limit, Moment, PathId, Text, read, read_form, reply
+from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_form, reply
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -26,16 +25,6 @@ PhotoTitle = Annotated[
     str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")
 ]
 PhotoDescription = Annotated[str, StringConstraints(max_length=10_000, pattern=r"^[^\x00]*$")]
-
-
-class NewFile(Asked):
-    filename: Text
-    content_type: Annotated[str, StringConstraints(max_length=100, to_lower=True)]
-    file_size: Annotated[int, Field(gt=0, le=BIGGEST)]
-    checksum_sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
-
-    def claim(self) -> Claim:
-        return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)
 
 
 class IssuePhoto(NewFile):

@@ -1,14 +1,19 @@
 """What a request wants of a file: RFC 9110's conditions and ranges, as far as images need them."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Scope
 
 from mooring.uploads.served import ServedFile
 from mooring.web.edge import header
+from mooring.web.shapes import reply
 
 _ONE_RANGE = re.compile(rb"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 _TAG = re.compile(rb'(?:W/)?("[^"]*")')
@@ -24,11 +29,26 @@ class Piece:
 
 def is_known(scope: Scope, file: ServedFile) -> bool:
     """The client has these very bytes: 304."""
-    tags = header(scope, b"if-none-match")
-    if tags is not None:
-        return tags.strip() == b"*" or quoted(file.etag) in _TAG.findall(tags)
+    if header(scope, b"if-none-match") is not None:
+        return names_tag(scope, file.etag)
     since = header(scope, b"if-modified-since")
     return since is not None and file.modified_at is not None and not _is_after(file.modified_at, since)
+
+
+def names_tag(scope: Scope, etag: str) -> bool:
+    """`If-None-Match` says that the client has what this is the tag of."""
+    tags = header(scope, b"if-none-match") or b""
+    return tags.strip() == b"*" or quoted(etag) in _TAG.findall(tags)
+
+
+def reply_if_new(request: Request, answer: BaseModel) -> Response:
+    """The answer, with a tag of its own; or 304 to who has it."""
+    whole = reply(answer)
+    etag = hashlib.sha256(whole.body).hexdigest()[:32]
+    response = Response(status_code=304) if names_tag(request.scope, etag) else whole
+    response.headers["ETag"] = quoted(etag).decode()
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
 
 
 def wanted_piece(scope: Scope, file: ServedFile) -> Piece | None:

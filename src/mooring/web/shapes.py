@@ -11,6 +11,8 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mooring.uploads.service import Claim
+
 BIGGEST = 2**63 - 1
 # What a browser's form makes of a number that it does not have: the length of its own recording is `Infinity`.
 UNKNOWN = ("", "Infinity", "NaN", "null", "undefined")
@@ -43,6 +45,16 @@ class Asked(BaseModel):
     """A body: unknown fields and wrong types are refused, not guessed at."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NewFile(Asked):
+    filename: Text
+    content_type: Annotated[str, StringConstraints(max_length=100, to_lower=True)]
+    file_size: Annotated[int, Field(gt=0, le=BIGGEST)]
+    checksum_sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
+
+    def claim(self) -> Claim:
+        return Claim(self.filename, self.content_type, self.file_size, self.checksum_sha256)
 
 
 class AskedInCamelCase(Asked):

@@ -7,9 +7,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
+from starlette.responses import Response
 
 from mooring.uploads.lifecycle import Upload
 from mooring.web.callers import Admin, SignedIn
+from mooring.web.ranges import reply_if_new
 from mooring.web.shapes import PathId
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
@@ -49,10 +51,11 @@ class History(BaseModel):
     events: list[EventOut]
 
 
-@router.get("/{upload_id}")
-async def get_upload(request: Request, upload_id: PathId, caller: SignedIn) -> UploadOut:
+@router.get("/{upload_id}", response_model=UploadOut, responses={304: {"description": "As the client has it"}})
+async def get_upload(request: Request, upload_id: PathId, caller: SignedIn) -> Response:
+    """For polling: with the ETag of the last answer in `If-None-Match` the answer is 304 as long as nothing changed."""
     upload = await request.app.state.house.uploads.get(upload_id, owner_id=caller.user_id)
-    return UploadOut(**_facts(upload))
+    return reply_if_new(request, UploadOut(**_facts(upload)))
 
 
 @router.get("/{upload_id}/history")

@@ -1,0 +1,3 @@
+from flow.conftest import unreachable, world
+
+__all__ = ["unreachable", "world"]

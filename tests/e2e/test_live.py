@@ -1,0 +1,219 @@
+"""Live status as clients have it: real servers, real sockets, a real browser."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.async_api import BrowserContext
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from pictures import detailed, jpeg
+from servers.serving import Mooring, Person, Serving, put, until
+
+PICTURE = jpeg(detailed(640, 480))
+
+
+@dataclass
+class Listener:
+    """Somebody who reads a stream of server-sent events."""
+
+    answer: httpx.Response
+    lines: Iterator[str]
+    last_id: str = ""
+
+    def next(self) -> dict[str, Any]:
+        """The next event's data; beside it, what EventSource would remember."""
+        event: dict[str, Any] = {}
+        for line in self.lines:
+            name, _, value = line.partition(": ")
+            if name == "id":
+                self.last_id = value
+            elif name == "data":
+                event |= json.loads(value)
+            elif not line and event:
+                return event
+        pytest.fail("the stream ended")
+
+
+@contextmanager
+def listening(serving: Serving, headers: dict[str, str], query: str = "") -> Iterator[Listener]:
+    with (
+        httpx.Client(trust_env=False, timeout=30) as http,
+        http.stream("GET", f"{serving.url}/uploads/stream{query}", headers=headers) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert next(lines) == "retry: 2000"
+        listener = Listener(answer, lines, next(lines).removeprefix("id: "))
+        assert next(lines) == ""
+        yield listener
+
+
+def bearer(person: Person) -> dict[str, str]:
+    return {"Authorization": person.http.headers["Authorization"]}
+
+
+def uploaded(person: Person, body: bytes = PICTURE) -> int:
+    issued = person.issue(body)
+    assert put(issued, body).status_code == 200
+    assert person.confirm(issued).status_code == 200
+    return int(issued["photo_id"])
+
+
+def ws(serving: Serving, query: str = "") -> str:
+    return serving.url.replace("http", "ws", 1) + "/ws/uploads" + query
+
+
+def test_an_owner_hears_at_another_instance_and_after_a_break_of_what_was_missed(mooring: Mooring) -> None:
+    first, second = mooring.serve(), mooring.serve()
+    person, stranger = first.sign_in(), first.sign_in("stranger@example.org")
+    with listening(second, bearer(person)) as mine, listening(second, bearer(stranger)) as others:
+        assert mine.answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert (mine.answer.headers["cache-control"], mine.answer.headers["x-accel-buffering"]) == ("no-store", "no")
+        photo = uploaded(person)
+        confirmed = time.monotonic()
+        event = mine.next()
+        assert time.monotonic() - confirmed < 1
+        assert (event["upload_id"], event["what"], event["state"]) == (photo, "arrived", "UPLOADED")
+        assert (event["kind"], event["filename"], event["cursor"]) == ("photo", "a.jpg", mine.last_id)
+        assert mine.last_id.startswith(f"{event['id']}-")
+        assert "photo_api_live_streams 2.0" in second.get("/metrics").text
+        theirs = uploaded(stranger)
+        assert others.next()["upload_id"] == theirs
+    until(lambda: "photo_api_live_streams 0.0" in second.get("/metrics").text)
+    missed = uploaded(person)
+    with listening(first, bearer(person) | {"Last-Event-ID": mine.last_id}) as again:
+        assert again.next()["upload_id"] == missed
+    with listening(second, bearer(person), "?last_event_id=0") as all_of_it:
+        assert [all_of_it.next()["upload_id"] for _ in range(2)] == [photo, missed]
+    seconds = [line for line in second.get("/metrics").text.splitlines() if 'handler="/uploads/stream"' in line]
+    slowest = next(line for line in seconds if 'le="0.5"' in line)
+    assert slowest.rpartition(" ")[2] == "3.0", "how long a stream stays open was taken for a time to answer"
+
+
+def test_a_websocket_tells_the_same_of_a_worker_in_another_process(mooring: Mooring) -> None:
+    serving = mooring.serve()
+    person = serving.sign_in()
+    mooring.work()
+    with connect(ws(serving), additional_headers=bearer(person), proxy=None) as socket:
+        photo = uploaded(person)
+        events = [json.loads(socket.recv(30)) for _ in range(3)]
+    assert [(one["upload_id"], one["state"]) for one in events] == [
+        (photo, "UPLOADED"),
+        (photo, "PROCESSING"),
+        (photo, "COMPLETED"),
+    ]
+    ticket = person.http.post("/uploads/stream/ticket").json()["ticket"]
+    query = f"?ticket={ticket}&last_event_id={events[1]['cursor']}"
+    with connect(ws(serving, query), proxy=None) as socket:
+        assert json.loads(socket.recv(10)) == events[2]
+        socket.send("Anybody there?")
+        assert uploaded(person) == json.loads(socket.recv(10))["upload_id"]
+    logged = serving.out.read_text() + serving.err.read_text()
+    assert ticket not in logged
+    assert person.http.headers["Authorization"].split()[1] not in logged
+
+
+def refused(address: str, **options: Any) -> tuple[int, str]:
+    with pytest.raises(InvalidStatus) as failure, connect(address, proxy=None, **options):
+        pass
+    answer = failure.value.response
+    return answer.status_code, json.loads(answer.body or b"")["error"]["code"]
+
+
+def test_a_websocket_is_refused_before_it_is_one(mooring: Mooring) -> None:
+    serving = mooring.serve(MOORING_CORS_ORIGINS="https://app.example.org", MOORING_LIVE_STREAMS_PER_USER="1")
+    person = serving.sign_in()
+    mine: dict[str, Any] = {"additional_headers": bearer(person)}
+    assert refused(ws(serving)) == (401, "NOT_SIGNED_IN")
+    assert refused(ws(serving, "?ticket=1.2000000000.x")) == (401, "NOT_SIGNED_IN")
+    assert refused(ws(serving), **mine, origin="https://evil.example.org") == (403, "ORIGIN_NOT_ALLOWED")
+    assert refused(ws(serving), **mine, origin="null") == (403, "ORIGIN_NOT_ALLOWED")
+    assert refused(ws(serving, "?last_event_id=x"), **mine) == (422, "VALIDATION_FAILED")
+    assert refused(ws(serving, "?surprise=1"), **mine) == (422, "VALIDATION_FAILED")
+    for origin in ("https://app.example.org", serving.url):
+        with connect(ws(serving), proxy=None, **mine, origin=Origin(origin)):
+            assert refused(ws(serving), **mine) == (429, "TOO_MANY_STREAMS")
+        until(lambda: "photo_api_live_streams 0.0" in serving.get("/metrics").text)
+
+
+def test_a_stop_says_good_bye_and_waits_for_nobody_who_does_not_read(mooring: Mooring) -> None:
+    serving = mooring.serve()
+    person = serving.sign_in()
+    deaf = open_and_never_read(mooring, serving, person)
+    with (
+        listening(serving, bearer(person)) as mine,
+        connect(ws(serving), additional_headers=bearer(person), proxy=None) as socket,
+    ):
+        started = time.monotonic()
+        serving.process.terminate()
+        assert mine.next() == {"why": "closing"}
+        assert list(mine.lines) == []
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+        assert serving.process.wait(30) == 0
+    assert time.monotonic() - started < 10
+    deaf.close()
+
+
+def open_and_never_read(mooring: Mooring, serving: Serving, person: Person) -> socket.socket:
+    """What it would be told is more than all the buffers between us hold."""
+    many = """INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+              SELECT 0, 1, 'renewed', 'client', now() FROM generate_series(1, 40000);"""
+    mooring.run("db", "shell", words_in=many)
+    parts = urlsplit(serving.url)
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    deaf.connect((parts.hostname, parts.port))
+    ticket = person.http.post("/uploads/stream/ticket").json()["ticket"]
+    deaf.sendall(f"GET /uploads/stream?last_event_id=0&ticket={ticket} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    until(lambda: "photo_api_live_streams 1.0" in serving.get("/metrics").text)
+    return deaf
+
+
+def test_a_stream_ends_with_its_token(mooring: Mooring) -> None:
+    serving = mooring.serve(MOORING_ACCESS_TOKEN_SECONDS="2")
+    person = serving.sign_in()
+    with (
+        listening(serving, bearer(person)) as mine,
+        connect(ws(serving), additional_headers=bearer(person), proxy=None) as socket,
+    ):
+        assert mine.next() == {"why": "expired"}
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(10)
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "expired")
+
+
+async def test_a_page_listens_as_the_guide_shows_it(mooring: Mooring, private_window: BrowserContext) -> None:
+    """EventSource and WebSocket of a page of another origin, which can't send headers."""
+    serving = mooring.serve()
+    person = serving.sign_in()
+    page = await private_window.new_page()
+    await page.goto(f"{serving.url.replace('127.0.0.1', 'localhost')}/health/live")
+    await page.evaluate(
+        """async ([mooring, authorization]) => {
+            const answer = await fetch(`${mooring}/uploads/stream/ticket`, {method: 'POST', headers: {authorization}});
+            const {ticket} = await answer.json();
+            window.heard = [];
+            const source = new EventSource(`${mooring}/uploads/stream?ticket=${ticket}`);
+            source.onmessage = event => window.heard.push(['source', JSON.parse(event.data).state]);
+            const socket = new WebSocket(`${mooring.replace('http', 'ws')}/ws/uploads?ticket=${ticket}`);
+            socket.onmessage = event => window.heard.push(['socket', JSON.parse(event.data).state]);
+            await Promise.all([source, socket].map(one => new Promise(opened => one.onopen = opened)));
+        }""",
+        [serving.url, bearer(person)["Authorization"]],
+    )
+    uploaded(person)
+    await page.wait_for_function("window.heard.length == 2", timeout=10_000)
+    assert sorted(await page.evaluate("window.heard")) == [["socket", "UPLOADED"], ["source", "UPLOADED"]]

@@ -1,0 +1,3 @@
+from servers.serving import mooring
+
+__all__ = ["mooring"]

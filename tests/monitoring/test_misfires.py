@@ -1,0 +1,113 @@
+"""Where a rule as the guide writes it is silent or cries wolf, the shipped one is right: both, on the same metrics."""
+
+from pathlib import Path
+from typing import Any
+
+from monitoring.made import REQUEST, A
+from monitoring.promtool import Situation, only, proven
+
+ERRORS = """sum(rate(http_requests_total{status=~"5.."}[5m])) / sum(rate(http_requests_total[5m])) * 100 > 5"""
+IMAGES = """histogram_quantile(0.95,
+  sum(rate(photo_api_image_access_duration_seconds_bucket{result="success"}[5m])) by (le)) > 5"""
+CPU = """100 - (avg(rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100) > 95"""
+READY = f"photo_api_ready{{{A}}}"
+UP = f"up{{{A}}}"
+
+
+def both(alert: str, guides: str, tmp_path: Path, series: list[tuple[str, str]], *, is_wrong_by_firing: bool) -> None:
+    """The guide's rule is wrong about these metrics, ours is right."""
+    guide = Situation("as written", series)
+    ours = Situation("as shipped", series)
+    _ = guide.fires(alert, 10) if is_wrong_by_firing else guide.silent(alert, 10)
+    _ = ours.silent(alert, 10) if is_wrong_by_firing else ours.fires(alert, 10)
+    written: dict[str, Any] = {"groups": [{"name": "guide", "rules": [{"alert": alert, "expr": guides, "for": "2m"}]}]}
+    proven(tmp_path, [(written, [guide]), (only([alert]), [ours])])
+
+
+def test_one_failure_in_a_quiet_night_is_no_outage(tmp_path: Path) -> None:
+    night = [(REQUEST.format("/albums", 500), "0x13 1x20"), (REQUEST.format("/albums", 200), "5x25")]
+    both("HighErrorRate", ERRORS, tmp_path, night, is_wrong_by_firing=True)
+
+
+def test_the_health_check_of_an_instance_that_drains_is_no_error(tmp_path: Path) -> None:
+    draining = [(REQUEST.format("/health", 503), "0+30x25"), (REQUEST.format("/albums", 200), "0+30x25")]
+    both("HighErrorRate", ERRORS, tmp_path, draining, is_wrong_by_firing=True)
+
+
+def test_health_checks_do_not_hide_errors(tmp_path: Path) -> None:
+    hidden = [
+        (REQUEST.format("/health", 200), "0+900x25"),
+        (REQUEST.format("/albums", 200), "0+50x25"),
+        (REQUEST.format("/albums", 500), "0+20x25"),
+    ]
+    both("HighErrorRate", ERRORS, tmp_path, hidden, is_wrong_by_firing=False)
+
+
+def test_an_instance_that_is_gone_is_down(tmp_path: Path) -> None:
+    gone = [(READY, "1x5 stale"), (UP, "1x5 0x30")]
+    both("ServiceDown", "photo_api_ready == 0", tmp_path, gone, is_wrong_by_firing=False)
+
+
+def test_images_slower_than_the_last_bound_are_slow(tmp_path: Path) -> None:
+    """Of what is beyond 5 s a histogram with that last bound says: 5 s. More than 5 it never says."""
+    name = 'photo_api_image_access_duration_seconds_{}{{access_type="shared",result="success"{}}}'
+    slow = [
+        (name.format("bucket", ',le="2.5"'), "0x30"),
+        (name.format("bucket", ',le="5.0"'), "0x30"),
+        (name.format("bucket", ',le="+Inf"'), "0+100x30"),
+        (name.format("count", ""), "0+100x30"),
+    ]
+    both("SlowImageAccess", IMAGES, tmp_path, slow, is_wrong_by_firing=False)
+
+
+def test_an_attack_from_everywhere_is_an_attack(tmp_path: Path) -> None:
+    crowd = [
+        (f'photo_api_rate_limit_hits_total{{endpoint="read",client_id="192.0.{number}.0/24"}}', "0+20x30")
+        for number in range(40)
+    ]
+    as_written = "rate(photo_api_rate_limit_hits_total[5m]) * 60 > 500"
+    both("PossibleDDoSAttack", as_written, tmp_path, crowd, is_wrong_by_firing=False)
+
+
+def test_a_machine_that_burns_is_not_hidden_by_idle_ones(tmp_path: Path) -> None:
+    name = 'node_cpu_seconds_total{{instance="{}:9100",job="node",cpu="0",mode="idle"}}'
+    machines = [(name.format(number), "0+29.4x30") for number in range(9)] + [(name.format("hot"), "0+0.3x30")]
+    both("HighCPUUsage", CPU, tmp_path, machines, is_wrong_by_firing=False)
+
+
+def test_an_image_that_a_browser_or_a_cdn_has_is_no_failure(tmp_path: Path) -> None:
+    seen = [(REQUEST.format("/photos/{photo_id}/image", status), "0+20x30") for status in (302, 304)]
+    as_written = """100 - sum(rate(http_requests_total{handler=~"/photos/.*image",status=~"2.."}[5m]) or vector(0))
+        / sum(rate(http_requests_total{handler=~"/photos/.*image"}[5m])) * 100 > 15"""
+    both("ImageFailuresCritical", as_written, tmp_path, seen, is_wrong_by_firing=True)
+
+
+def test_a_slow_line_is_not_a_slow_server(tmp_path: Path) -> None:
+    """Most of the traffic: files that come through us, over a minute each."""
+    name = 'http_request_duration_seconds_{}{{handler="{}",status="200",method="PUT"{}}}'
+    traffic = []
+    for handler, quick in (("/storage/{key:path}", 0), ("/albums", 50)):
+        counts = {"0.5": quick, "10.0": quick, "+Inf": 50}
+        traffic += [(name.format("bucket", handler, f',le="{le}"'), f"0+{n}x30") for le, n in counts.items()]
+        traffic.append((name.format("count", handler, ""), "0+50x30"))
+    as_written = "histogram_quantile(0.95, sum(rate(http_request_duration_seconds_bucket[5m])) by (le)) > 3"
+    both("SlowResponseTime", as_written, tmp_path, traffic, is_wrong_by_firing=True)
+
+
+def test_service_down_waits_names_the_instance_and_notices_when_nobody_is_left(tmp_path: Path) -> None:
+    a, b = (f'instance="{one}:8000",job="mooring"' for one in "ab")
+    healthy = [(f"up{{{b}}}", "1x40"), (f"photo_api_ready{{{b}}}", "1x40")]
+    draining = [(READY, "1x9 0x30"), (UP, "1x40"), *healthy]
+    asked = [
+        Situation("draining", draining)
+        .silent("ServiceDown", 5.5).silent("ServiceNotReady", 5)
+        .fires("ServiceNotReady", 6, a).fires("ServiceDown", 7, a),
+        Situation("killed", [(READY, "1x9 stale"), (UP, "1x9 0x30"), *healthy])
+        .silent("ServiceDown", 5.5).fires("ServiceDown", 7, a).fires("ServiceDown", 15, a),
+        Situation("well", healthy).silent("ServiceDown", 20).silent("ServiceNotReady", 20),
+        Situation("one of two is taken away", [(READY, "1x9 stale"), (UP, "1x9 stale"), *healthy])
+        .silent("ServiceDown", 15),
+        Situation("all are taken away", [(READY, "1x9 stale"), (UP, "1x9 stale")])
+        .silent("ServiceDown", 5.5).fires("ServiceDown", 7),
+    ]  # fmt: skip
+    proven(tmp_path, [(only(["ServiceDown", "ServiceNotReady"]), asked)])
