@@ -197,9 +197,10 @@ class Shipper:
         await self._pause(self._pauses[min(failures, len(self._pauses)) - 1])
 
     async def _pause(self, seconds: float) -> None:
-        """Short when we are to stop."""
+        """Short when we are to stop. (Python 3.11's `wait_for` may lose a cancellation that comes with the event.)"""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._is_stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._is_stopping.wait()
         if self._is_stopping.is_set():
             await asyncio.sleep(min(seconds, STOPPING_SECONDS))
 
