@@ -288,6 +288,11 @@ class Settings(BaseSettings):
         }
 
     @property
+    def own_url(self) -> str:
+        """Where clients reach this server."""
+        return (self.public_url or "http://127.0.0.1:8000").rstrip("/")
+
+    @property
     def is_embedded(self) -> bool:
         return not self.database_url
 
@@ -298,3 +303,7 @@ class Settings(BaseSettings):
     @property
     def download_url_life(self) -> timedelta:
         return timedelta(seconds=self.download_url_seconds)
+
+
+def shown(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None

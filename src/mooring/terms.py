@@ -1,11 +1,10 @@
-"""Settings in, plain values out: the terms of uploads, their kinds, and which bucket they go to."""
+"""Settings in, plain values out: the terms of uploads and their kinds."""
 
+import re
 from datetime import timedelta
+from urllib.parse import quote
 
-from pydantic import SecretStr
-
-from mooring.settings import Settings
-from mooring.storage.s3_bucket import Bucket, bucket_of
+from mooring.settings import Settings, shown
 from mooring.uploads.kinds import Kind, photo, recording, video
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
@@ -34,16 +33,10 @@ def kinds_of(settings: Settings) -> tuple[Kind, ...]:
     )
 
 
-def bucket_for(settings: Settings) -> Bucket:
-    return bucket_of(
-        settings.storage if settings.storage.startswith("s3:") else f"s3://{settings.s3_bucket}",
-        access_key=shown(settings.s3_access_key_id),
-        secret_key=shown(settings.s3_secret_access_key),
-        session_token=shown(settings.s3_session_token),
-        region=settings.s3_region,
-        endpoint=settings.s3_endpoint,
-    )
-
-
-def shown(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret else None
+def events_destination(settings: Settings) -> str | None:
+    """Our own address gets the secret that is asked for there, unless it has one."""
+    target, secret = shown(settings.events_target), shown(settings.events_secret)
+    if target and secret and re.match(r"https?://[^@/]*(/|\Z)", target):
+        scheme, _, rest = target.partition("://")
+        return f"{scheme}://mooring:{quote(secret, safe='')}@{rest}"
+    return target

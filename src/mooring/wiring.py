@@ -1,14 +1,11 @@
-"""Settings in, working services out. The only importer of adapters."""
+"""Settings in, working services out."""
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import httpx
 
@@ -44,13 +41,13 @@ from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
-from mooring.settings import Settings
+from mooring.settings import Settings, shown
+from mooring.storage.choice import storage_of
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
-from mooring.storage.s3 import S3Storage
 from mooring.storage.timed import Timed, TimedFiles
 from mooring.telling import Telling, open_telling
-from mooring.terms import bucket_for, kinds_of, shown, terms_of
+from mooring.terms import kinds_of, terms_of
 from mooring.uploads.batch import Batch
 from mooring.uploads.direct import DirectUploads
 from mooring.uploads.kinds import photo, recording, video
@@ -133,7 +130,7 @@ async def open_house(
         closing.push_async_callback(db.close)
         secret = secret_of(settings)
         doorbell = Doorbell()
-        storage = storage_of(settings, secret, clock, doorbell)
+        storage = storage_of(settings, secret, clock, doorbell.ring)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
         http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
@@ -144,24 +141,6 @@ async def open_house(
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
-
-
-@asynccontextmanager
-async def open_storage_events(settings: Settings, *, connections: int) -> AsyncIterator[StorageEvents]:
-    """Only what arrivals need, and no connection before the first of them. For functions, of which there may be a
-    thousand: they neither migrate the database nor prepare the storage."""
-    if settings.is_embedded:
-        raise SetupProblem("MOORING_DATABASE_URL is missing: a function has no database of its own.")
-    storage = storage_of(settings, "", real.now)
-    if isinstance(storage, DiskStorage):
-        raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
-    metrics = Metrics()
-    db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, terms_of(settings), metrics)
-    async with AsyncExitStack() as closing:
-        closing.push_async_callback(db.close)
-        closing.push_async_callback(storage.close)
-        yield StorageEvents(uploads, metrics)
 
 
 async def _make_ready(storage: Storage, settings: Settings) -> None:
@@ -221,6 +200,7 @@ def _house(
             telling.webhooks.keep,
         ),
     )
+    batch = Batch(db, sweep, metrics)
     return House(
         settings=settings,
         clock=clock,
@@ -237,9 +217,9 @@ def _house(
         photos=photos,
         direct_photos=DirectPhotos(photos, DirectUploads(uploads)),
         images=Images(db),
-        share_links=ShareLinks(db, clock, accounts.passwords, share_key, public_url_of(settings), metrics.growth),
+        share_links=ShareLinks(db, clock, accounts.passwords, share_key, settings.own_url, metrics.growth),
         shared=Shared(db, clock, accounts.passwords, share_key, metrics),
-        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, public_url_of(settings)),
+        uppy=uppy_over(uploads, kinds_of(settings), metrics, secret, settings.own_url),
         songs=Songs(db, clock),
         recordings=Recordings(
             uploads,
@@ -253,11 +233,11 @@ def _house(
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
-        batch=Batch(db, sweep),
+        batch=batch,
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
         listening=Listening(url, [notices, telling.live]),
-        gauges=Gauges(db, clock, metrics.growth),
+        gauges=Gauges(db, clock, metrics.growth, [batch.show_depth]),
         disk=disk,
     )
 
@@ -267,21 +247,3 @@ def _delivery(settings: Settings, uploads: Uploads, metrics: Metrics, disk: Disk
     signer = signer_of(settings.cdn, url=settings.cdn_url, key=key, key_id=settings.cdn_key_id)
     files = TimedFiles(disk, metrics) if disk else None
     return Delivery(uploads, metrics, signer, timedelta(seconds=settings.cdn_token_seconds), files)
-
-
-def storage_of(settings: Settings, secret: str, clock: Clock, doorbell: Doorbell | None = None) -> Storage:
-    kind, _, rest = settings.storage.partition(":")
-    if kind == "disk" and (rest or not settings.s3_bucket):
-        folder = Path(rest) if rest else settings.data / "storage"
-        derived = hmac.digest(secret.encode(), b"mooring storage URLs", hashlib.sha256)
-        store = DiskStorage(folder, derived, public_url_of(settings), clock)
-        return replace(store, tell=doorbell.ring) if doorbell and "event" in settings.triggers else store
-    if kind in ("s3", "disk"):
-        return S3Storage(bucket_for(settings))
-    raise SetupProblem(
-        f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
-    )
-
-
-def public_url_of(settings: Settings) -> str:
-    return (settings.public_url or "http://127.0.0.1:8000").rstrip("/")

@@ -8,9 +8,9 @@ from mooring.clock import now
 from mooring.errors import SetupProblem
 from mooring.secret import secret_of
 from mooring.settings import Settings
+from mooring.storage.choice import storage_of
 from mooring.storage.disk import DiskStorage
 from mooring.storage.s3 import S3Storage
-from mooring.wiring import storage_of
 
 DATABASE = "postgresql://mooring@db.example.org/mooring"
 LONG = "k3Jw-9sTq_Zr5LmB7xVfA1cYdE8uGhNo"
