@@ -21,6 +21,7 @@ import database
 import delivering
 import recordings
 import starting
+import streams
 import table
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
@@ -35,6 +36,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "streams": streams.measure,
     "peers": against_peers.measure,
 }
 

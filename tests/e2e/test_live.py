@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from house.reading import ROOT
 from pictures import detailed, jpeg
 from servers.serving import Mooring, Person, Serving, put, until
 
@@ -209,19 +210,23 @@ async def test_a_page_listens_as_the_guide_shows_it(mooring: Mooring, private_wi
     person = serving.sign_in()
     page = await private_window.new_page()
     await page.goto(f"{serving.url.replace('127.0.0.1', 'localhost')}/health/live")
+    page_of_the_guide = (ROOT / "docs/how-to/live-status.md").read_text()
+    listen = page_of_the_guide.split("```js\n")[1].split("\nlisten(")[0]
+    await page.add_script_tag(content=listen)
     await page.evaluate(
-        """async ([mooring, authorization]) => {
-            const answer = await fetch(`${mooring}/uploads/stream/ticket`, {method: 'POST', headers: {authorization}});
-            const {ticket} = await answer.json();
+        """async ([mooring, token]) => {
             window.heard = [];
-            const source = new EventSource(`${mooring}/uploads/stream?ticket=${ticket}`);
-            source.onmessage = event => window.heard.push(['source', JSON.parse(event.data).state]);
+            await listen(mooring, () => token, ({state}) => heard.push(['source', state]));
+            const answer = await fetch(`${mooring}/uploads/stream/ticket`, {
+                method: 'POST', headers: {Authorization: `Bearer ${token}`},
+            });
+            const {ticket} = await answer.json();
             const socket = new WebSocket(`${mooring.replace('http', 'ws')}/ws/uploads?ticket=${ticket}`);
-            socket.onmessage = event => window.heard.push(['socket', JSON.parse(event.data).state]);
-            await Promise.all([source, socket].map(one => new Promise(opened => one.onopen = opened)));
+            socket.onmessage = event => heard.push(['socket', JSON.parse(event.data).state]);
         }""",
-        [serving.url, bearer(person)["Authorization"]],
+        [serving.url, bearer(person)["Authorization"].split()[1]],
     )
+    until(lambda: "photo_api_live_streams 2.0" in serving.get("/metrics").text)
     uploaded(person)
     await page.wait_for_function("window.heard.length == 2", timeout=10_000)
     assert sorted(await page.evaluate("window.heard")) == [["socket", "UPLOADED"], ["source", "UPLOADED"]]
