@@ -1,6 +1,7 @@
 """The command `mooring`: parses, calls, prints. Nothing else."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -15,7 +16,9 @@ from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
 from mooring.indoors import AsJson, Data, in_house, settings_of
 from mooring.listening import listen
-from mooring.terminal import explained, moment, show, span, table
+from mooring.storage.port import Step
+from mooring.terminal import explained, moment, show, span, table, told
+from mooring.terms import events_destination
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
 from mooring.wiring import House, open_database_server
@@ -139,15 +142,7 @@ def reconcile(
         return await Reconciliation(usual.uploads, grace, usual.trash_life).run(dry_run=dry_run)
 
     found = in_house(data, run)
-    lines = [
-        f"Checked {found.checked_objects} objects and {found.checked_uploads} uploads. "
-        f"{'Found' if dry_run else 'Cleaned up'}: {len(found.orphans)} objects without an upload, "
-        f"{len(found.missing)} uploads without their object, {len(found.multiparts)} abandoned multipart uploads.",
-        *(f"object without an upload: {key}" for key in found.orphans),
-        *(f"upload without its object: {upload_id}" for upload_id in found.missing),
-        *(f"abandoned multipart upload: {key}" for key in found.multiparts),
-    ]
-    show(asdict(found), as_json, "\n".join(lines))
+    show(asdict(found), as_json, "\n".join(told(found, dry_run=dry_run)))
 
 
 @app.command()
@@ -246,9 +241,15 @@ def user_create(
 def storage_setup(data: Data = None) -> None:
     """Prepare the storage.
 
-    Makes the bucket or folder, lets pages upload (CORS), and has stale multipart uploads cleaned up. May be run again.
+    Makes the bucket or folder, lets pages upload (CORS), has stale multipart uploads cleaned up, and has the bucket
+    send its events to MOORING_EVENTS_TARGET. May be run again.
     """
-    steps = in_house(data, lambda house: house.storage.setup(origins=house.settings.cors_origins))
+
+    async def prepare(house: House) -> Sequence[Step]:
+        wanted = house.settings
+        return await house.storage.setup(origins=wanted.cors_origins, events=events_destination(wanted))
+
+    steps = in_house(data, prepare)
     for step in steps:
         typer.echo(f"{'ok      ' if step.done else 'not done'}  {step.name}: {step.message}")
     if not steps[0].done:  # the place itself; what else a storage can't do, it says
