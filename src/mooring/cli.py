@@ -1,14 +1,12 @@
 """The command `mooring`: parses, calls, prints. Nothing else."""
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -16,14 +14,14 @@ from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
+from mooring.indoors import AsJson, Data, in_house, settings_of
 from mooring.listening import listen
-from mooring.observe.logs import configure_logs
-from mooring.observe.monitoring.report import as_text
-from mooring.settings import Settings
-from mooring.terminal import explained, moment, show, span, table
+from mooring.storage.port import Step
+from mooring.terminal import explained, moment, show, span, table, told
+from mooring.terms import events_destination
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.tracking import Incomplete, aggregate_incomplete_after_ttl
-from mooring.wiring import House, open_database_server, open_house
+from mooring.wiring import House, open_database_server
 from mooring.worker import work
 
 
@@ -42,18 +40,14 @@ app.add_typer(db_commands, name="db")
 app.add_typer(user_commands, name="user")
 app.add_typer(storage_commands, name="storage")
 app.add_typer(cli_monitoring.commands, name="monitoring")
+app.command()(cli_monitoring.report)
 
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Data folder [default: MOORING_DATA, or the user's usual place]")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON")]
 Grace = Annotated[
     timedelta,
     typer.Option(
         parser=span, metavar="SPAN", help="Touch nothing younger: 30m, 1h, 2d [default: 1h]", show_default=False
     ),
 ]
-Result = TypeVar("Result")
 
 
 class PlanName(StrEnum):
@@ -81,7 +75,7 @@ def serve(
     from mooring import server  # no other command needs the web framework, which takes longer to load than they to run
 
     with explained():
-        server.serve(_settings(data), host=host, port=port)
+        server.serve(settings_of(data), host=host, port=port)
 
 
 @app.command()
@@ -98,7 +92,7 @@ def worker(
     """
     with explained():
         asked = {} if concurrency is None else {"worker_concurrency": concurrency}
-        work(_settings(data).model_copy(update=asked))
+        work(settings_of(data).model_copy(update=asked))
 
 
 @app.command()
@@ -117,7 +111,7 @@ def events(
     Any number may run. What is told is looked at in storage; a message is forgotten once it is settled.
     """
     with explained():
-        listen(_settings(data), source)
+        listen(settings_of(data), source)
 
 
 @app.command()
@@ -126,7 +120,7 @@ def sweep(data: Data = None, as_json: AsJson = False) -> None:
 
     Finds the bytes that nobody told of, releases what lapsed, and gives up what never came.
     """
-    swept = asdict(_in_house(data, lambda house: house.sweep.once()))
+    swept = asdict(in_house(data, lambda house: house.sweep.once()))
     show(swept, as_json, ", ".join(f"{count} {what}" for what, count in swept.items()))
 
 
@@ -147,16 +141,8 @@ def reconcile(
         usual = house.reconciliation
         return await Reconciliation(usual.uploads, grace, usual.trash_life).run(dry_run=dry_run)
 
-    found = _in_house(data, run)
-    lines = [
-        f"Checked {found.checked_objects} objects and {found.checked_uploads} uploads. "
-        f"{'Found' if dry_run else 'Cleaned up'}: {len(found.orphans)} objects without an upload, "
-        f"{len(found.missing)} uploads without their object, {len(found.multiparts)} abandoned multipart uploads.",
-        *(f"object without an upload: {key}" for key in found.orphans),
-        *(f"upload without its object: {upload_id}" for upload_id in found.missing),
-        *(f"abandoned multipart upload: {key}" for key in found.multiparts),
-    ]
-    show(asdict(found), as_json, "\n".join(lines))
+    found = in_house(data, run)
+    show(asdict(found), as_json, "\n".join(told(found, dry_run=dry_run)))
 
 
 @app.command()
@@ -180,7 +166,7 @@ def incomplete(
     async def ask(house: House) -> Incomplete:
         return await aggregate_incomplete_after_ttl(house.db, now=house.clock(), limit=limit, since=since, until=until)
 
-    found = _in_house(data, ask)
+    found = in_house(data, ask)
     show(asdict(found), as_json, f"{found.total_count} incomplete uploads")
     if as_json or not found.total_count:
         return
@@ -193,29 +179,12 @@ def incomplete(
 
 
 @app.command()
-def report(
-    day: Annotated[bool, typer.Option("--day", help="The last 24 hours [default]")] = False,
-    week: Annotated[bool, typer.Option("--week", help="The last 7 days")] = False,
-    month: Annotated[bool, typer.Option("--month", help="The last 30 days")] = False,
-    prometheus: cli_monitoring.Address = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too")] = None,
-    data: Data = None,
-    as_json: AsJson = False,
-) -> None:
-    """Go through the checklist of the day, the week or the month."""
-    period = cli_monitoring.one_period(day=day, week=week, month=month)
-    found = _in_house(data, lambda house: cli_monitoring.reported(house.db, prometheus, period))
-    cli_monitoring.keep(found, html)
-    show(asdict(found), as_json, as_text(found))
-
-
-@app.command()
 def migrate(data: Data = None) -> None:
     """Bring the database to this version's schema."""
 
     async def run() -> list[str]:
         async with AsyncExitStack() as closing:
-            return await apply_migrations(await open_database_server(_settings(data), closing))
+            return await apply_migrations(await open_database_server(settings_of(data), closing))
 
     with explained():
         applied = asyncio.run(run())
@@ -235,7 +204,7 @@ def db_url(data: Data = None) -> None:
     The embedded database answers there as long as a mooring command uses it.
     """
     with explained():
-        settings = _settings(data)
+        settings = settings_of(data)
         if settings.database_url:
             typer.echo(settings.database_url)
             return
@@ -247,7 +216,7 @@ def db_url(data: Data = None) -> None:
 def db_shell(data: Data = None) -> None:
     """Open psql on the database."""
     with explained():
-        settings = _settings(data)
+        settings = settings_of(data)
         raise typer.Exit(psql(settings.database_url or settings.data))
 
 
@@ -264,7 +233,7 @@ def user_create(
 ) -> None:
     """Create an account."""
     role: Role = "admin" if admin else "user"
-    user = _in_house(data, lambda house: create_user(house.db, email, password, role, plan.value))
+    user = in_house(data, lambda house: create_user(house.db, email, password, role, plan.value))
     typer.echo(f"Created {role} {user.email} with id {user.id}.")
 
 
@@ -272,27 +241,16 @@ def user_create(
 def storage_setup(data: Data = None) -> None:
     """Prepare the storage.
 
-    Makes the bucket or folder, lets pages upload (CORS), and has stale multipart uploads cleaned up. May be run again.
+    Makes the bucket or folder, lets pages upload (CORS), has stale multipart uploads cleaned up, and has the bucket
+    send its events to MOORING_EVENTS_TARGET. May be run again.
     """
-    steps = _in_house(data, lambda house: house.storage.setup(origins=house.settings.cors_origins))
+
+    async def prepare(house: House) -> Sequence[Step]:
+        wanted = house.settings
+        return await house.storage.setup(origins=wanted.cors_origins, events=events_destination(wanted))
+
+    steps = in_house(data, prepare)
     for step in steps:
         typer.echo(f"{'ok      ' if step.done else 'not done'}  {step.name}: {step.message}")
     if not steps[0].done:  # the place itself; what else a storage can't do, it says
         raise typer.Exit(1)
-
-
-def _settings(data: Path | None) -> Settings:
-    """Also sends the log to standard error. Unless a level was asked for, a person hears of trouble only."""
-    settings = Settings() if data is None else Settings(data=data)
-    asked_for = "log_level" in settings.model_fields_set
-    configure_logs(settings.log_level if asked_for else "warning", sys.stderr.buffer)
-    return settings
-
-
-def _in_house(data: Path | None, do: Callable[[House], Awaitable[Result]]) -> Result:
-    async def run() -> Result:
-        async with open_house(_settings(data)) as house:
-            return await do(house)
-
-    with explained():
-        return asyncio.run(run())

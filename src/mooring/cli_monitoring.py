@@ -1,5 +1,6 @@
 """`mooring monitoring …` and `mooring report`: parses, calls, prints, like `cli.py`, which has room for no more."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +8,13 @@ from typing import Annotated
 import typer
 
 from mooring import clock
-from mooring.db.pool import Executor
+from mooring.indoors import AsJson, Data, in_house
 from mooring.observe.monitoring.checklist import SPANS, Period
 from mooring.observe.monitoring.export import ROWS, differing, files, write
 from mooring.observe.monitoring.places import Places
 from mooring.observe.monitoring.promql import broken
-from mooring.observe.monitoring.report import Report, as_page, report
-from mooring.terminal import explained, span
+from mooring.observe.monitoring.report import as_page, as_text, reported
+from mooring.terminal import explained, show, span
 
 commands = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Alert rules, dashboards, and pictures of how things are."
@@ -68,17 +69,26 @@ def preview(
     typer.echo(f"Wrote {out}.")
 
 
-def one_period(**asked: bool) -> Period:
+def report(
+    day: Annotated[bool, typer.Option("--day", help="The last 24 hours [default]")] = False,
+    week: Annotated[bool, typer.Option("--week", help="The last 7 days")] = False,
+    month: Annotated[bool, typer.Option("--month", help="The last 30 days")] = False,
+    prometheus: Address = None,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write it as a page, too")] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go through the checklist of the day, the week or the month."""
+    period = _one_period(day=day, week=week, month=month)
+    where = prometheus or Places().prometheus
+    found = in_house(data, lambda house: reported(house.db, where, period, at=clock.now()))
+    if html is not None:
+        html.write_text(as_page(found))
+    show(asdict(found), as_json, as_text(found))
+
+
+def _one_period(**asked: bool) -> Period:
     chosen = [period for period in SPANS if asked[period]]
     if len(chosen) > 1:
         raise typer.BadParameter("one of --day, --week and --month, not several.")
     return chosen[0] if chosen else "day"
-
-
-async def reported(db: Executor, prometheus: str | None, period: Period) -> Report:
-    return await report(db, prometheus or Places().prometheus, period, at=clock.now())
-
-
-def keep(found: Report, page: Path | None) -> None:
-    if page is not None:
-        page.write_text(as_page(found))

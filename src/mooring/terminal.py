@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from mooring import clock
 from mooring.errors import MooringError
+from mooring.uploads.reconcile import Found
 
 
 def span(text: str | timedelta) -> timedelta:
@@ -84,3 +85,15 @@ def _written(value: object) -> str:
 
 def show(facts: dict[str, Any], as_json: bool, text: str) -> None:
     typer.echo(json.dumps(facts, default=_written, ensure_ascii=False, indent=2) if as_json else text)
+
+
+def told(found: Found, *, dry_run: bool) -> list[str]:
+    """What reconciling found, line by line."""
+    return [
+        f"Checked {found.checked_objects} objects and {found.checked_uploads} uploads. "
+        f"{'Found' if dry_run else 'Cleaned up'}: {len(found.orphans)} objects without an upload, "
+        f"{len(found.missing)} uploads without their object, {len(found.multiparts)} abandoned multipart uploads.",
+        *(f"object without an upload: {key}" for key in found.orphans),
+        *(f"upload without its object: {upload_id}" for upload_id in found.missing),
+        *(f"abandoned multipart upload: {key}" for key in found.multiparts),
+    ]

@@ -1,8 +1,10 @@
 """Settings in, plain values out: the terms of uploads and their kinds."""
 
+import re
 from datetime import timedelta
+from urllib.parse import quote
 
-from mooring.settings import Settings
+from mooring.settings import Settings, shown
 from mooring.uploads.kinds import Kind, photo, recording, video
 from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
@@ -29,3 +31,12 @@ def kinds_of(settings: Settings) -> tuple[Kind, ...]:
         recording(settings.recording_max_bytes),
         video(settings.video_max_bytes),
     )
+
+
+def events_destination(settings: Settings) -> str | None:
+    """Our own address gets the secret that is asked for there, unless it has one."""
+    target, secret = shown(settings.events_target), shown(settings.events_secret)
+    if target and secret and re.match(r"https?://[^@/]*(/|\Z)", target):
+        scheme, _, rest = target.partition("://")
+        return f"{scheme}://mooring:{quote(secret, safe='')}@{rest}"
+    return target

@@ -143,24 +143,6 @@ async def open_house(
         yield house
 
 
-@asynccontextmanager
-async def open_storage_events(settings: Settings, *, connections: int) -> AsyncIterator[StorageEvents]:
-    """Only what arrivals need, and no connection before the first of them. For functions, of which there may be a
-    thousand: they neither migrate the database nor prepare the storage."""
-    if settings.is_embedded:
-        raise SetupProblem("MOORING_DATABASE_URL is missing: a function has no database of its own.")
-    storage = storage_of(settings, "", real.now)
-    if isinstance(storage, DiskStorage):
-        raise SetupProblem("MOORING_STORAGE is missing: a function has no disk that others upload to.")
-    metrics = Metrics()
-    db = await open_database(settings.database_url or "", most=connections, least=0)
-    uploads = Uploads(db, storage, real.now, terms_of(settings), metrics)
-    async with AsyncExitStack() as closing:
-        closing.push_async_callback(db.close)
-        closing.push_async_callback(storage.close)
-        yield StorageEvents(uploads, metrics)
-
-
 async def _make_ready(storage: Storage, settings: Settings) -> None:
     """The disk store needs its folders. A bucket is prepared by a person, with `mooring storage setup`."""
     if not isinstance(storage, DiskStorage):
@@ -218,6 +200,7 @@ def _house(
             telling.webhooks.keep,
         ),
     )
+    batch = Batch(db, sweep, metrics)
     return House(
         settings=settings,
         clock=clock,
@@ -250,11 +233,11 @@ def _house(
         delivery=delivery,
         reconciliation=reconciliation,
         sweep=sweep,
-        batch=Batch(db, sweep),
+        batch=batch,
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
         listening=Listening(url, [notices, telling.live]),
-        gauges=Gauges(db, clock, metrics.growth),
+        gauges=Gauges(db, clock, metrics.growth, [batch.show_depth]),
         disk=disk,
     )
 

@@ -5,10 +5,10 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +18,7 @@ from mooring.observe.monitoring.pace import Pace
 from mooring.observe.monitoring.places import Places
 from servers.nginx import free_port
 from servers.prometheus import alertmanager_in, prometheus_in
+from servers.receiver import Receiver
 from servers.s3 import S3Server
 from servers.serving import Mooring, Person, Serving, put
 from servers.swift import swift_in
@@ -28,15 +29,17 @@ PATIENCE = 60
 
 @dataclass
 class Bell:
-    """Who is told: by the alert's name its newest state, and all that was ever said."""
+    """Who is told: what was ever said, and by the alert's name the newest of it."""
 
-    state: dict[str, str] = field(default_factory=dict)
-    said: list[dict[str, object]] = field(default_factory=list)
+    receiver: Receiver
 
-    def hear(self, message: dict[str, list[dict[str, dict[str, str]]]]) -> None:
-        for alert in message["alerts"]:
-            self.said.append(dict(alert))
-            self.state[alert["labels"]["alertname"]] = str(alert["status"])
+    @property
+    def said(self) -> list[dict[str, Any]]:
+        return [alert for one in self.receiver.received for alert in json.loads(one.body)["alerts"]]
+
+    @property
+    def state(self) -> dict[str, str]:
+        return {alert["labels"]["alertname"]: alert["status"] for alert in self.said}
 
     def rings(self, *names: str) -> None:
         self._says("firing", names)
@@ -48,27 +51,7 @@ class Bell:
         deadline = time.monotonic() + PATIENCE
         while not all(self.state.get(name) == state for name in names):
             assert time.monotonic() < deadline, f"{names} are not {state}: {self.state}"
-            time.sleep(0.05)
-
-
-@contextmanager
-def listening() -> Iterator[tuple[Bell, str]]:
-    bell = Bell()
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            bell.hear(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield bell, f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+            time.sleep(0.1)
 
 
 @dataclass
@@ -86,11 +69,11 @@ class Drill:
 
 
 @pytest.fixture
-def drill(mooring: Mooring, tmp_path: Path) -> Iterator[Drill]:
+def drill(mooring: Mooring, receiver: Receiver, tmp_path: Path) -> Iterator[Drill]:
     port, bells = free_port(), free_port()
-    with ExitStack() as running, ExitStack() as storage, listening() as (bell, url):
+    with ExitStack() as running, ExitStack() as storage:
         places = Places(
-            targets=[f"127.0.0.1:{port}"], machines=[], alertmanagers=[f"127.0.0.1:{bells}"], webhook_url=url
+            targets=[f"127.0.0.1:{port}"], machines=[], alertmanagers=[f"127.0.0.1:{bells}"], webhook_url=receiver.url()
         )
         write(tmp_path, watching_files(places, Pace(SPEED)))
         swift = storage.enter_context(swift_in(tmp_path))
@@ -98,7 +81,7 @@ def drill(mooring: Mooring, tmp_path: Path) -> Iterator[Drill]:
         mooring.run("storage", "setup")
         running.enter_context(alertmanager_in(tmp_path, bells))
         running.enter_context(prometheus_in(tmp_path))
-        drill = Drill(bell, mooring.serve("--port", str(port)), mooring, port, storage)
+        drill = Drill(Bell(receiver), mooring.serve("--port", str(port)), mooring, port, storage)
         assert drill.serving.url
         yield drill
 
@@ -151,9 +134,7 @@ def test_alerts_reach_those_who_are_told_and_go_again(drill: Drill) -> None:
     drill.serve()
     bell.is_quiet("ServiceDown", "HighErrorRate", "ExternalServiceDown")
     for alert in bell.said:
-        annotations = alert["annotations"]
-        assert isinstance(annotations, dict)
-        assert {"summary", "description", "runbook_url", "guide"} <= set(annotations)
+        assert {"summary", "description", "runbook_url", "guide"} <= set(alert["annotations"])
     assert "ServiceNotReady" not in bell.state or bell.state["ServiceNotReady"] == "resolved"
 
 

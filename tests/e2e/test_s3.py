@@ -87,3 +87,16 @@ def test_a_storage_that_dies_leaves_the_upload_pending(tmp_path: Path, mooring: 
     assert 'photo_api_photo_upload_confirm_total{result="failure"} 1.0' in serving.get("/metrics").text
     said = mooring.run("storage", "setup", status=1)
     assert said.stdout.startswith("not done  bucket: ")
+
+
+def test_guide_003s_client_sends_its_type_and_nothing_else(server: S3Server, mooring: Mooring) -> None:
+    """A header more among those that are signed, and storage would refuse its PUT."""
+    person = serving_from(server, mooring).sign_in()
+    asked = {"originalFilename": "a.mp3", "fileSize": len(BODY), "contentType": "audio/webm;codecs=opus"}
+    issued = person.http.post("/records/async/presigned-url", data=asked).json()
+    headers = {"Content-Type": "audio/webm;codecs=opus"}
+    sent = httpx.put(issued["presignedUrl"], content=BODY, headers=headers, trust_env=False, timeout=30)
+    assert sent.status_code in (200, 201), sent.text
+    record = person.http.post("/records/async", json={"title": "Mine", "uploadId": issued["uploadId"]}).json()
+    assert record["processingStatus"] == "PROCESSING"
+    assert httpx.get(record["publicUrl"], trust_env=False, timeout=30).content == BODY

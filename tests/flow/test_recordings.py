@@ -18,6 +18,7 @@ from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database
 from mooring.errors import RecordNotFound, RecordOperationFailed, RecordPermissionDenied
 from mooring.library.recordings import CHANNEL, Record, Recordings, record_facts
+from mooring.observe.metrics import Metrics
 from mooring.uploads.batch import Batch
 from mooring.uploads.lifecycle import Move, State, Trigger, advance
 from mooring.uploads.sweep import say_batch_size
@@ -397,7 +398,10 @@ async def test_statistics_count_what_is_worked_on_and_what_waits(world: World) -
         if record is records[2]:
             await advance(world.db, State.FAILED, [move], what="failed", at=world.clock())
     await world.db.execute("UPDATE pgqueuer SET status = 'picked' WHERE dedupe_key = $1", str(records[1].upload_id))
-    found = await Batch(world.db, world.sweep).statistics()
+    batch = Batch(world.db, world.sweep, Metrics())
+    found = await batch.statistics()
+    await batch.show_depth()
+    assert batch.metrics.registry.get_sample_value("photo_api_batch_queue_depth") == 3
     assert (found.active_jobs, found.queue_depth) == (1, 3)
     assert (found.processing_count, found.failed_count, found.completed_count) == (1, 1, 1)
 
@@ -405,7 +409,7 @@ async def test_statistics_count_what_is_worked_on_and_what_waits(world: World) -
 async def test_a_triggered_sweep_runs_beside_no_other(world: World, clock: HeldClock) -> None:
     upload_id = await recording(world, await world.user())
     clock.forward(minutes=16)
-    batch = Batch(world.db, world.sweep)
+    batch = Batch(world.db, world.sweep, Metrics())
     batch.trigger()
     running = batch._sweeping
     batch.trigger()

@@ -65,6 +65,7 @@ OURS: Mapping[str, tuple[Shape, str]] = {
         "guide 003 asks for the time of processing, and names it in no language of ours",
     ),
     "photo_api_processing_jobs_active": ((Gauge, ()), "guide 003's active jobs"),
+    "photo_api_batch_queue_depth": ((Gauge, ()), "guide 003's batch.processing.queue.depth"),
     "photo_api_record_presign_duration_seconds": ((Histogram, ("result",)), "guide 003's timer of its presigned URLs"),
     "photo_api_record_creation_duration_seconds": (
         (Histogram, ("result",)),
@@ -190,7 +191,7 @@ def test_nothing_is_in_the_registry_but_what_the_house_names() -> None:
 
 def test_every_gauge_of_several_processes_is_joined_as_somebody_decided() -> None:
     """Summed, or the lowest; what is the same everywhere is listed here."""
-    same = {"photo_api_app_info", *GAUGES}
+    same = {"photo_api_app_info", "photo_api_batch_queue_depth", *GAUGES}
     gauges = {name for name, (kind, _) in SHAPES.items() if kind is Gauge}
     assert gauges == SUMMED | LEAST | same
 

@@ -29,7 +29,7 @@ SETTINGS = {
     "MOORING_TRIGGERS": "client,event,sweep",
     "MOORING_RATE_LIMIT_WRITE": "20/second",
     "BATCH_INTERVAL_MS": "1000",
-    "MOORING_DATABASE_CONNECTIONS": "4",
+    "MOORING_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
 
 
@@ -65,11 +65,13 @@ def watched(mooring: Mooring, folder: Path, **env: str) -> Iterator[Watched]:
         yield Watched(prometheus, serving, mooring, places.targets[0])
 
 
-def use(house: Watched, rounds: int = 3) -> None:
+def use(house: Watched, hook: str, rounds: int = 3) -> None:
     """Round by round, with scrapes in between: a counter that is only born has no rate yet."""
     person = house.serving.sign_in()
     stranger = house.serving.sign_in("stranger@example.org")
     house.people += [person, stranger]
+    hooked = person.http.post("/webhooks", json={"url": hook})
+    assert hooked.status_code == 201, hooked.text
     for number in range(rounds):
         register(house, number)
         photos(house, person, stranger, 2 + number % 5)

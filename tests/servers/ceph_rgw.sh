@@ -52,6 +52,7 @@ rgw data = $D/rgw
 rgw thread pool size = 32
 rgw dynamic resharding = false
 rgw enable usage log = false
+rgw trust forwarded https = true
 C
 export CEPH_CONF="$D/ceph.conf"
 monmaptool --create --clobber --fsid "$FSID" --addv a "[v1:127.0.0.1:$MP]" "$D/monmap" >/dev/null

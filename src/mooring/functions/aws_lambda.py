@@ -13,12 +13,12 @@ from typing import Any
 import structlog
 
 from mooring.errors import DatabaseUnavailable, EventsNotReadable, TriggerOff
+from mooring.functions.small_house import open_storage_events
 from mooring.observe.logs import configure_logs
 from mooring.settings import Settings
 from mooring.storage.notifications import Heard, hear, hear_value
 from mooring.uploads.lifecycle import Trigger
 from mooring.uploads.storage_events import Account, StorageEvents
-from mooring.wiring import open_storage_events
 
 log = structlog.get_logger()
 

@@ -168,8 +168,9 @@ class DiskStorage:
 
     # ── the place itself ──
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
-        """Folders made, leftovers of crashes removed. `origins`: the application's own CORS covers them."""
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
+        """Folders made, leftovers of crashes removed. `origins`: the application's own CORS covers them. `events`: it
+        tells of what came within its process, and nobody else."""
         try:
             gone = await off_loop(self._prepare)
         except StorageUnavailable as problem:

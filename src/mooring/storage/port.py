@@ -142,9 +142,9 @@ class Storage(Protocol):
 
     # ── the place itself ──
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
         """Make ready what the place needs (bucket or folder, CORS for browsers at `origins`, lifecycle that aborts
-        stale multiparts), as far as it can. May be called again at any time."""
+        stale multiparts, and where it shall send its events), as far as it can. May be called again at any time."""
 
     async def ping(self) -> None:
         """`StorageUnavailable` where the place can't be used now."""

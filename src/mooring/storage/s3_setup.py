@@ -1,16 +1,14 @@
 """Makes a bucket ready, as far as its storage can: each step says what it did, or what a person must do."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from hashlib import md5
-from xml.etree.ElementTree import Element
 
 from mooring.errors import StorageUnavailable
 from mooring.storage import s3_xml as xml
 from mooring.storage.port import Step
-from mooring.storage.s3_calls import ANY, Answer, Calls
+from mooring.storage.s3_calls import ANY, Calls
+from mooring.storage.s3_events import bind
+from mooring.storage.s3_rules import RULE, put_rule, said
 
-RULE = "mooring"  # the ID of our rules: other people's stay as they are
 STALE_AFTER_DAYS = 7
 _NO_CORS = (
     "Browsers can't upload until the bucket answers CORS requests: allow PUT, GET and HEAD with any header "
@@ -22,11 +20,12 @@ _NO_LIFECYCLE = (
 )
 
 
-async def prepare(calls: Calls, origins: Sequence[str]) -> Sequence[Step]:
+async def prepare(calls: Calls, origins: Sequence[str], events: str | None) -> Sequence[Step]:
     bucket = await _bucket(calls)
     if not bucket.done:
         return [bucket]
-    return [bucket, await _cors(calls, origins), await _lifecycle(calls)]
+    steps = [bucket, await _cors(calls, origins), await _lifecycle(calls)]
+    return [*steps, await bind(calls, events)] if events else steps
 
 
 async def _bucket(calls: Calls) -> Step:
@@ -49,7 +48,7 @@ async def _bucket(calls: Calls) -> Step:
     return Step(
         "bucket",
         False,
-        f"{name} is missing and can't be created ({_said(made)}): create it, or name another.",
+        f"{name} is missing and can't be created ({said(made)}): create it, or name another.",
     )
 
 
@@ -73,7 +72,7 @@ async def _cors(calls: Calls, origins: Sequence[str]) -> Step:
         ("MaxAgeSeconds", 3600),
     )
     listed = ", ".join(origins)
-    problem = await _put_rule(calls, "cors", "CORSConfiguration", rule)
+    problem = await put_rule(calls, "cors", "CORSConfiguration", rule)
     if problem is not None:
         return Step("cors", False, f"The storage takes no CORS rules ({problem}). {_NO_CORS.format(origins=listed)}")
     return Step("cors", True, f"Pages of {listed} may upload.")
@@ -87,28 +86,7 @@ async def _lifecycle(calls: Calls) -> Step:
         ("Status", "Enabled"),
         xml.new("AbortIncompleteMultipartUpload", ("DaysAfterInitiation", STALE_AFTER_DAYS)),
     )
-    problem = await _put_rule(calls, "lifecycle", "LifecycleConfiguration", rule)
+    problem = await put_rule(calls, "lifecycle", "LifecycleConfiguration", rule)
     if problem is not None:
         return Step("lifecycle", False, f"The storage takes no lifecycle rules ({problem}). {_NO_LIFECYCLE}")
     return Step("lifecycle", True, f"Multipart uploads older than {STALE_AFTER_DAYS} days are aborted.")
-
-
-async def _put_rule(calls: Calls, what: str, root_tag: str, rule: Element) -> str | None:
-    """Ours beside all others that are there. What is wrong, or None."""
-    try:
-        there = await calls.ask("GET", query={what: ""}, good=ANY)
-        if there.status not in (200, 404):
-            return _said(there)
-        others = list(xml.read(there.body)) if there.status == 200 else []
-        kept = [other for other in others if other.tag == rule.tag and other.findtext("ID") != RULE]
-        body = xml.write(xml.new(root_tag, *kept, rule))
-        digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
-        headers = {"Content-MD5": digest, "Content-Type": "application/xml"}
-        answer = await calls.ask("PUT", query={what: ""}, headers=headers, body=body, good=ANY)
-    except StorageUnavailable as problem:
-        return problem.what
-    return None if answer.status in (200, 204) else _said(answer)
-
-
-def _said(answer: Answer) -> str:
-    return f"{answer.status} {answer.code}".rstrip()

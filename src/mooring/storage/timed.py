@@ -85,9 +85,9 @@ class Timed:
     def open_multiparts(self, prefix: str = "") -> AsyncIterator[OpenMultipart]:
         return self._first(self._storage.open_multiparts(prefix))
 
-    async def setup(self, *, origins: Sequence[str]) -> Sequence[Step]:
+    async def setup(self, *, origins: Sequence[str], events: str | None = None) -> Sequence[Step]:
         with self._timing():
-            return await self._storage.setup(origins=origins)
+            return await self._storage.setup(origins=origins, events=events)
 
     async def ping(self) -> None:
         with self._timing():

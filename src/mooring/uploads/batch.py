@@ -4,7 +4,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 from mooring.db.pool import Database
+from mooring.observe.metrics import Metrics
 from mooring.uploads.sweep import Sweep, say_batch_size
+
+DUE = "SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Statistics:
 class Batch:
     db: Database
     sweep: Sweep
+    metrics: Metrics
     _sweeping: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     async def set_size(self, size: int) -> None:
@@ -36,11 +40,15 @@ class Batch:
             self._sweeping.cancel()
             await asyncio.wait([self._sweeping])
 
+    async def show_depth(self) -> None:
+        """In this process' metrics."""
+        self.metrics.queue_depth.set(int((await self.db.fetch(DUE))[0][0]))
+
     async def statistics(self) -> Statistics:
         row = await self.db.fetchrow(
-            """
+            f"""
 SELECT (SELECT count(*) FROM pgqueuer WHERE status = 'picked'),
-       (SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()),
+       ({DUE}),
        (SELECT count(*) FROM uploads WHERE processing_status = 'PROCESSING'),
        (SELECT count(*) FROM uploads WHERE processing_status = 'FAILED'),
        (SELECT count(*) FROM uploads WHERE processing_status = 'COMPLETED')"""

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from mooring.library.recordings import Description, Record, Recordings, Status, Ticket
 from mooring.uploads.service import Claim
+from mooring.web.albums import Title
 from mooring.web.callers import SignedIn
 from mooring.web.once import IdempotencyKey, create_and_finish, create_once
 from mooring.web.shapes import (
@@ -28,7 +29,6 @@ from mooring.web.shapes import (
 router = APIRouter(prefix="/records/async", tags=["recordings"])
 
 
-Title = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")]
 DurationSeconds = Annotated[
     Annotated[int, Field(ge=0, lt=2**31)] | None, Field(description="As the client knows it; null where it does not")
 ]

@@ -4,23 +4,21 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mooring.web.albums import Title
 from mooring.web.callers import Admin, SignedIn
 from mooring.web.once import IdempotencyKey, create_once
-from mooring.web.records import Title
 from mooring.web.shapes import AskedInCamelCase, Cursor, InCamelCase, Limit
 
 router = APIRouter(prefix="/songs", tags=["recordings"])
 
-Artist = Annotated[str, StringConstraints(min_length=1, max_length=255, strip_whitespace=True, pattern=r"^[^\x00]+$")]
-
 
 class NewSong(AskedInCamelCase):
     title: Title
-    artist: Artist | None = None
+    artist: Title | None = None
     duration_seconds: Annotated[int, Field(ge=0, lt=2**31)] | None = None
 
 

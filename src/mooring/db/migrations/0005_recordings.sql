@@ -15,7 +15,7 @@ CREATE TABLE records (
     user_id          bigint NOT NULL REFERENCES users,
     song_id          bigint REFERENCES songs,
     upload_id        bigint NOT NULL REFERENCES uploads ON DELETE CASCADE,
-    title            varchar(255) NOT NULL CHECK (title ~ '\S'),
+    title            varchar(255) NOT NULL CHECK (title <> ''),
     duration_seconds integer CHECK (duration_seconds >= 0),  -- as the client said, until it was measured
     codec            text,                                   -- of the file that was uploaded, as it was found to be
     sample_rate      integer,

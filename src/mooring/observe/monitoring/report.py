@@ -43,7 +43,7 @@ class Report:
         return f"{HEADS[self.period]}, {since:%Y-%m-%d %H:%M} to {self.until:%Y-%m-%d %H:%M} UTC"
 
 
-async def report(db: Executor, prometheus: str, period: Period, *, at: datetime) -> Report:
+async def reported(db: Executor, prometheus: str, period: Period, *, at: datetime) -> Report:
     points = [*_by_prometheus(prometheus, period, at), *await _by_database(db, prometheus, period, at)]
     areas = list(dict.fromkeys(point.area for point in points))
     return Report(period, at, sorted(points, key=lambda point: areas.index(point.area)))
