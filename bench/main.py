@@ -19,6 +19,7 @@ import against_peers
 import budgets
 import database
 import delivering
+import large_files
 import recordings
 import starting
 import streams
@@ -36,6 +37,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "large": large_files.measure,
     "streams": streams.measure,
     "peers": against_peers.measure,
 }
