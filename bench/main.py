@@ -22,6 +22,7 @@ import delivering
 import large_files
 import recordings
 import starting
+import streams
 import table
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
@@ -37,6 +38,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
     "large": large_files.measure,
+    "streams": streams.measure,
     "peers": against_peers.measure,
 }
 

@@ -6,7 +6,7 @@ on. Nothing queues in memory but the page that is being sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -46,6 +46,7 @@ class Stream:
     reader: Reader
     expires_at: datetime | None  # of the token that opened it
     why: Why | None = None  # it is over
+    is_deaf: bool = False  # its client does not read
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _patience: asyncio.Timeout | None = None
 
@@ -62,12 +63,14 @@ class Stream:
     @asynccontextmanager
     async def patience(self) -> AsyncIterator[None]:
         """What is sent within this block is given up a while after the end."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(None) as self._patience:
                 try:
                     yield
                 finally:
                     self._patience = None
+        except TimeoutError:
+            self.is_deaf = True
 
     def hurry(self) -> None:
         if self._patience is not None:
