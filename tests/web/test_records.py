@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 
 from conftest import HeldClock
@@ -283,7 +284,7 @@ async def test_a_call_that_died_while_it_waited_is_finished_by_the_next_with_its
     async def dies(*_: Any, **__: Any) -> None:
         raise RuntimeError("killed")
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, structlog.testing.capture_logs():
         patch.setattr(type(app.state.house.recordings), "settled", dies)
         assert (await signed_in.post("/records/async", json=body, headers=key)).status_code == 500
     answer = await signed_in.post("/records/async", json=body, headers=key)
