@@ -65,7 +65,10 @@ def preview(
     last: Annotated[timedelta, typer.Option(parser=span, metavar="SPAN", help="How far back")] = timedelta(hours=1),
     prometheus: Address = None,
 ) -> None:
-    """Draw the dashboard's panels to one page, for whoever has no Grafana at hand."""
+    """Draw the dashboard to one page.
+
+    For whoever has no Grafana at hand: nothing in it is from elsewhere.
+    """
     if last < timedelta(seconds=10):
         raise typer.BadParameter("--last must be 10s at least: there is nothing to draw.")
     from mooring.observe.monitoring.export import keep
