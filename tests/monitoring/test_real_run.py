@@ -111,7 +111,7 @@ def trimmed(picture: Path) -> Image.Image:
     whole = Image.open(picture).convert("RGB")
     paper = Image.new("RGB", whole.size, whole.getpixel((0, 0)))
     _, _, _, bottom = ImageChops.difference(whole, paper).getbbox() or (0, 0, 0, whole.height)
-    return whole.crop((0, 0, whole.width, min(whole.height, bottom + 30))).quantize(128)
+    return whole.crop((0, 0, whole.width, min(whole.height, bottom + 30)))
 
 
 def photographed(page: Path) -> Path:
@@ -119,7 +119,7 @@ def photographed(page: Path) -> Path:
     if program is None:
         missing("Chromium is not installed: apt-get install chromium")
     picture = page.with_suffix(".png")
-    words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1500,3600"]
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1500,4000"]
     profile = f"--user-data-dir={page.parent / 'profile'}"
     command = [program, *words, profile, f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
