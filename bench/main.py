@@ -21,7 +21,9 @@ import database
 import delivering
 import recordings
 import starting
+import sweeping
 import table
+import telling
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
 from table import Line
@@ -35,6 +37,8 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "telling": telling.measure,
+    "sweeping": sweeping.measure,
     "peers": against_peers.measure,
 }
 
