@@ -17,9 +17,10 @@ from mooring.errors import (
     AlbumNotFound,
     FileTooLarge,
     MooringError,
-    NotInParts,
+    NotPending,
     ObjectNotFound,
     UploadNotFound,
+    UrlNotValid,
 )
 from mooring.library.capabilities import Grant
 from mooring.observe.metrics import Metrics
@@ -31,10 +32,10 @@ from mooring.uploads.direct import DirectUploads, Landing
 from mooring.uploads.in_parts import InParts, is_possible
 from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
-from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, Trigger, Upload, upload_of
-from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART
-from mooring.uploads.open_size import OpenSize
-from mooring.uploads.queries import Issued, Verdict, Wanted
+from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, State, Trigger, Upload, upload_of
+from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART, UNTOLD
+from mooring.uploads.open_size import NOTHING_YET, OpenSize
+from mooring.uploads.queries import Verdict, Wanted
 from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
@@ -171,7 +172,7 @@ class Door:
     async def begin(self, told: Told) -> Upload:
         with self._presigning(told):
             wanted = self._want(told)
-            upload_id = await (self._issue(wanted, told) if told.file_size else self._issue_open(wanted))
+            upload_id = await self._issue(wanted, part_size_of(self.lane.kind, told))
         upload = await self._get(upload_id, wanted.object_key)
         try:
             upload = await self._parts.open(upload)
@@ -183,7 +184,7 @@ class Door:
 
     async def sign(self, upload_id: int, key: str, number: int) -> PartTicket:
         upload = await self._get(upload_id, key)
-        if await self._open.is_open(upload_id):
+        if upload.part_size == UNTOLD:
             url = f"{self.url}/multipart/{upload_id}/{number}?key={quote(key, safe='')}"
             return PartTicket(url, self.uploads.terms.upload_url_life + SLOW_PUT)
         plan = await self._parts.more(upload.id, [number], owner_id=self.granted.user_id)
@@ -194,8 +195,10 @@ class Door:
         self, upload_id: int, key: str, number: int, chunks: AsyncIterator[bytes], *, length: int
     ) -> Part:
         upload = await self._get(upload_id, key)
-        if not await self._open.is_open(upload_id):
-            raise NotInParts(upload_id)
+        if upload.state is not State.PENDING:
+            raise NotPending(upload_id, upload.state)
+        if upload.part_size != UNTOLD:
+            raise UrlNotValid("This address takes parts of files whose size was not told. Ask for the URL of this one.")
         return await self._open.receive(upload, self.lane.kind, number, chunks, length=length)
 
     async def sent(self, upload_id: int, key: str) -> Sequence[Part]:
@@ -204,7 +207,7 @@ class Door:
 
     async def complete(self, upload_id: int, key: str, named: Mapping[int, str]) -> Upload:
         upload = await self._get(upload_id, key)
-        if await self._open.is_open(upload_id):
+        if upload.part_size == UNTOLD:
             await self._open.settle(upload, named)
         return await self._parts.complete(upload_id, trigger=Trigger.CLIENT, owner_id=self.granted.user_id, named=named)
 
@@ -220,7 +223,7 @@ class Door:
     # ── whose ──
 
     def _want(self, told: Told) -> Wanted:
-        claim = Claim(told.filename, told.content_type, told.file_size or 1)
+        claim = Claim(told.filename, told.content_type, told.file_size or NOTHING_YET)
         want, user_id = self.uploads.want, self.granted.user_id
         return want(self.lane.kind, claim, uploader_id=user_id, target_id=self._target_id)
 
@@ -242,16 +245,9 @@ class Door:
             raise UploadNotFound(upload.id)
         return upload
 
-    async def _issue(self, wanted: Wanted, in_parts: Told | None = None) -> int:
-        uploads, size = self.uploads, part_size_of(self.lane.kind, in_parts) if in_parts else None
-        statement = self.lane.statement
-        return self._issued((await uploads.issue(uploads.db, statement, [wanted], part_size=size, also=self._also))[0])
-
-    async def _issue_open(self, wanted: Wanted) -> int:
-        async with self.uploads.db.transaction() as tx:
-            return self._issued(await self._open.issue(tx, self.lane.statement, wanted, also=self._also))
-
-    def _issued(self, issued: Issued) -> int:
+    async def _issue(self, wanted: Wanted, part_size: int | None = None) -> int:
+        issue, statement = self.uploads.issue, self.lane.statement
+        [issued] = await issue(self.uploads.db, statement, [wanted], part_size=part_size, also=self._also)
         if issued.verdict is not Verdict.ISSUED:
             raise verdict_error(issued.verdict) or AlbumNotFound(self._target_id or 0)
         return issued.upload_id
@@ -287,7 +283,8 @@ class Door:
 def part_size_of(kind: Kind, told: Told) -> int:
     """How Uppy cuts a file: in as many parts as may be, of 5 MiB at least, unless its option `getChunkSize` says
     otherwise; then the page says so too."""
-    assert told.file_size is not None  # noqa: S101
+    if told.file_size is None:
+        return UNTOLD
     part_size = max(told.part_size or 0, SMALLEST_PART, -(-told.file_size // MOST_PARTS))
     if not is_possible(told.file_size, part_size):
         raise FileTooLarge(kind.name, told.file_size, LARGEST_PART * MOST_PARTS)

@@ -27,7 +27,7 @@ from mooring.storage.port import Part
 from mooring.uploads import queries
 from mooring.uploads.judging import as_settled
 from mooring.uploads.lifecycle import COLUMNS, State, Trigger, Upload, upload_of
-from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, Cut
+from mooring.uploads.multipart import LARGEST_PART, MOST_PARTS, UNTOLD, Cut
 from mooring.uploads.queries import Wanted
 from mooring.uploads.service import Uploads
 
@@ -85,6 +85,10 @@ class InParts:
 
     def sign(self, upload: Upload, numbers: Sequence[int], *, at: datetime) -> list[PartUrl]:
         """Each for one part of exactly its length. They lapse when the upload does."""
+        if upload.part_size == UNTOLD and numbers:
+            raise PartsDiffer(
+                "Nobody said how large this file is: only the address for Uppy that began it takes its parts."
+            )
         cut, multipart_id = cut_of(upload), upload.multipart_id
         assert multipart_id is not None  # noqa: S101
         wrong = next((number for number in numbers if number not in cut.numbers), None)

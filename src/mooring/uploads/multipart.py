@@ -6,6 +6,7 @@ from dataclasses import dataclass
 MIB = 2**20
 SMALLEST_PART, LARGEST_PART = 5 * MIB, 5 * 2**30  # the last one may be smaller
 MOST_PARTS = 10_000
+UNTOLD = LARGEST_PART + 1  # no part has this size: nobody said how large the file is (`open_size.py`)
 
 
 @dataclass(frozen=True, slots=True)

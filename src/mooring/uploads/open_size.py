@@ -2,40 +2,27 @@
 us: its length is reserved before a byte of it is stored, and the file is as large as what came so far. When it is
 complete its size is settled, and from then on it is a file in parts like any other (`in_parts.py`).
 
-Until then the row says one byte more than came: no part alone is ever taken for the whole."""
+Until then its `part_size` is `UNTOLD`, and its row says one byte more than came: no part is taken for the whole."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mooring.db.pool import Executor
-from mooring.errors import FileTooLarge, NotPending, PartsDiffer, PartsMissing, QuotaExceeded, UrlNotValid
+from mooring.errors import FileTooLarge, NotPending, PartsDiffer, PartsMissing, QuotaExceeded, StorageUnavailable
 from mooring.storage.port import Part
 from mooring.uploads.in_parts import InParts
 from mooring.uploads.judging import as_settled
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import State, Upload
-from mooring.uploads.multipart import LARGEST_PART
-from mooring.uploads.queries import Issued, Verdict, Wanted
+from mooring.uploads.multipart import UNTOLD
 from mooring.uploads.quota import Plan
 
-NOTHING_YET = 1
+NOTHING_YET = 1  # with so many bytes it is issued: a row has at least one
 
 
 @dataclass(frozen=True)
 class OpenSize:
     parts: InParts
-
-    async def issue(self, tx: Executor, statement: str, wanted: Wanted, *, also: Sequence[Any] = ()) -> Issued:
-        wanted = wanted._replace(file_size=NOTHING_YET)
-        [issued] = await self.parts.uploads.issue(tx, statement, [wanted], part_size=LARGEST_PART, also=also)
-        if issued.verdict is Verdict.ISSUED:
-            await tx.fetch("UPDATE uploads SET size_is_open = true WHERE id = $1", issued.upload_id)
-        return issued
-
-    async def is_open(self, upload_id: int) -> bool:
-        sql = "SELECT 1 FROM uploads WHERE id = $1 AND size_is_open"
-        return bool(await self.parts.uploads.db.fetch(sql, upload_id))
 
     async def receive(
         self, upload: Upload, kind: Kind, number: int, chunks: AsyncIterator[bytes], *, length: int
@@ -49,7 +36,9 @@ class OpenSize:
             return await self.parts.uploads.storage.write_part(
                 upload.object_key, upload.multipart_id, number, chunks, length=length
             )
-        except (UrlNotValid, ValueError):  # of the body: this part is surely not there
+        except StorageUnavailable:  # can't tell whether the part is there
+            raise
+        except Exception:  # of the body: it surely is not
             await grow(self.parts.uploads.db, upload.id, by=-length, plans=self.parts.uploads.terms.plans)
             raise
 
@@ -61,25 +50,25 @@ class OpenSize:
         part_size = _part_size(upload.id, sent.parts, named)
         total = sum(part.size for part in sent.parts)
         if not await settle(self.parts.uploads.db, upload.id, file_size=total, part_size=part_size):
-            if await self.is_open(upload.id):
+            now = await self._still_waiting(upload)
+            if now.part_size == UNTOLD:
                 raise PartsDiffer("More came than was counted. Start this upload anew.")
-            await self._refuse_settled(upload.id, owner_id=upload.uploader_id)
 
     async def _grow(self, upload: Upload, kind: Kind, *, by: int) -> None:
         uploads = self.parts.uploads
         most = kind.max_bytes + NOTHING_YET
         if await grow(uploads.db, upload.id, by=by, plans=uploads.terms.plans, most=most):
             return
-        await self._refuse_settled(upload.id, owner_id=upload.uploader_id)
-        now = await uploads.get(upload.id, owner_id=upload.uploader_id)
+        now = await self._still_waiting(upload)
         if now.file_size + by > most:
             raise FileTooLarge(kind.name, None, kind.max_bytes)
         raise QuotaExceeded
 
-    async def _refuse_settled(self, upload_id: int, *, owner_id: int) -> None:
-        now = as_settled(await self.parts.uploads.get(upload_id, owner_id=owner_id))
+    async def _still_waiting(self, upload: Upload) -> Upload:
+        now = as_settled(await self.parts.uploads.get(upload.id, owner_id=upload.uploader_id))
         if now.state is not State.PENDING:
             raise NotPending(now.id, now.state)
+        return now
 
 
 def _part_size(upload_id: int, parts: Sequence[Part], named: Mapping[int, str]) -> int:
@@ -101,10 +90,10 @@ def _part_size(upload_id: int, parts: Sequence[Part], named: Mapping[int, str]) 
 async def grow(tx: Executor, upload_id: int, *, by: int, plans: Sequence[Plan], most: int = 2**63 - 1) -> bool:
     """So many bytes more are on their way, or after all not: False where there is no room, or it waits no longer."""
     rows = await tx.fetch(
-        """
+        f"""
 WITH upload AS MATERIALIZED (
     SELECT id, uploader_id FROM uploads
-    WHERE id = $1 AND processing_status = 'PENDING' AND size_is_open AND reserved_bytes > 0
+    WHERE id = $1 AND processing_status = 'PENDING' AND part_size = {UNTOLD} AND reserved_bytes > 0
       AND file_size + $2::bigint <= $3::bigint FOR UPDATE
 ), quota AS MATERIALIZED (
     SELECT q.* FROM quotas q WHERE q.user_id = (SELECT uploader_id FROM upload) FOR UPDATE
@@ -130,18 +119,18 @@ RETURNING 1""",
 async def settle(tx: Executor, upload_id: int, *, file_size: int, part_size: int) -> bool:
     """This is its size. Never more than was counted, so that nothing is to be asked of the plan."""
     rows = await tx.fetch(
-        """
+        f"""
 WITH upload AS MATERIALIZED (
     SELECT id, uploader_id, reserved_bytes AS held, CASE WHEN reserved_bytes > 0 THEN $2::bigint ELSE 0 END AS keeps
     FROM uploads
-    WHERE id = $1 AND processing_status = 'PENDING' AND size_is_open AND file_size >= $2::bigint FOR UPDATE
+    WHERE id = $1 AND processing_status = 'PENDING' AND part_size = {UNTOLD} AND file_size >= $2::bigint FOR UPDATE
 ), quota AS MATERIALIZED (
     SELECT q.* FROM quotas q WHERE q.user_id = (SELECT uploader_id FROM upload) FOR UPDATE
 ), released AS (
     UPDATE quotas q SET reserved_bytes = quota.reserved_bytes - up.held + up.keeps
     FROM upload up JOIN quota ON quota.user_id = up.uploader_id WHERE q.user_id = up.uploader_id
 )
-UPDATE uploads u SET file_size = $2, part_size = $3, reserved_bytes = up.keeps, size_is_open = false
+UPDATE uploads u SET file_size = $2, part_size = $3, reserved_bytes = up.keeps
 FROM upload up WHERE u.id = up.id
 RETURNING 1""",
         upload_id,
