@@ -23,7 +23,9 @@ import large_files
 import recordings
 import starting
 import streams
+import sweeping
 import table
+import telling
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
 from table import Line
@@ -39,6 +41,8 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "recordings": recordings.measure,
     "large": large_files.measure,
     "streams": streams.measure,
+    "telling": telling.measure,
+    "sweeping": sweeping.measure,
     "peers": against_peers.measure,
 }
 
