@@ -36,7 +36,7 @@ def swift_in(folder: Path) -> Iterator[S3Server]:
 
 
 def let_pages_in(server: S3Server, bucket: str) -> None:
-    """Swift has no CORS call in its S3: a container's own headers say it, in Swift's own words. Parts are in another."""
+    """Swift has no CORS call in its S3: a container's own headers say it. Parts are in a container of their own."""
     who = {"X-Auth-User": server.access_key, "X-Auth-Key": server.secret_key}
     signed_in = httpx.get(f"{server.endpoint}/auth/v1.0", headers=who, trust_env=False).headers
     allowed = {"Allow-Origin": "*", "Expose-Headers": "ETag"}
