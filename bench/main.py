@@ -19,9 +19,13 @@ import against_peers
 import budgets
 import database
 import delivering
+import large_files
 import recordings
 import starting
+import streams
+import sweeping
 import table
+import telling
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
 from table import Line
@@ -35,6 +39,10 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "large": large_files.measure,
+    "streams": streams.measure,
+    "telling": telling.measure,
+    "sweeping": sweeping.measure,
     "peers": against_peers.measure,
 }
 

@@ -15,6 +15,7 @@ from mooring.library.direct_photos import DirectPhotos
 from mooring.library.photos import ISSUE_PHOTOS, Photos, Ticket
 from mooring.library.recordings import CHANNEL, Description, Record, Recordings
 from mooring.library.recordings import Ticket as RecordingTicket
+from mooring.library.videos import Videos
 from mooring.observe.metrics import Metrics
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Found, Signed, Storage
@@ -23,8 +24,9 @@ from mooring.uploads.direct import DirectUploads
 from mooring.uploads.in_parts import InParts
 from mooring.uploads.in_parts import Plan as PartPlan
 from mooring.uploads.judging import verdict_error
-from mooring.uploads.kinds import photo, recording
+from mooring.uploads.kinds import photo, recording, video
 from mooring.uploads.lifecycle import Upload
+from mooring.uploads.multipart import PartTerms
 from mooring.uploads.quota import Plan
 from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Claim, Terms, Uploads
@@ -36,6 +38,7 @@ TERMS = Terms(
     download_url_life=timedelta(minutes=2),
     reclaim_after=timedelta(hours=24),
     plans=(Plan("free", 10_000, 20), Plan("premium", 1_000_000, 2_000)),
+    parts=PartTerms(above=2_000, least=1_000, most=10),
 )
 
 
@@ -54,6 +57,7 @@ class World:
     direct: DirectPhotos
     in_parts: InParts
     recordings: Recordings
+    videos: Videos
     sweep: Sweep
     reconciliation: Reconciliation
 
@@ -77,6 +81,7 @@ class World:
             albums=Albums(db, clock),
             photos=photos,
             in_parts=InParts(uploads),
+            videos=Videos(uploads, video(1_000_000), Metrics()),
             direct=DirectPhotos(photos, DirectUploads(uploads)),
             recordings=Recordings(uploads, recording(1_000_000), Metrics(), Notices(CHANNEL), timedelta(0)),
             sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),

@@ -2,8 +2,9 @@
 
 import os
 from datetime import timedelta
+from functools import partial
 
-from mooring.jobs import queue
+from mooring.jobs import queue, turns
 from mooring.jobs.worker import Worker
 from mooring.library import photos, recordings, videos
 from mooring.observe.metrics import Metrics
@@ -53,4 +54,11 @@ def worker_of(settings: Settings, uploads: Uploads, sandbox: Sandbox, metrics: M
         pause=timedelta(seconds=settings.job_pause_seconds),
     )
     handlers = {queue.PROCESS[kind]: work.process for kind in work.record}
-    return Worker(url, handlers, settings.worker_concurrency, metrics.processing_active)
+    return Worker(
+        url,
+        handlers,
+        settings.worker_concurrency,
+        metrics.processing_active,
+        before_taking=partial(turns.give, uploads.db, list(queue.PROCESS.values())),
+        slow=frozenset({queue.PROCESS["video"]}),
+    )

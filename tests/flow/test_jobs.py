@@ -15,7 +15,7 @@ from conftest import HeldClock
 from flaky import Flaky
 from mooring.db.pool import Database
 from mooring.errors import NotFailed, UploadNotFound
-from mooring.jobs import queue
+from mooring.jobs import queue, turns
 from mooring.jobs.library import queries_on
 from mooring.jobs.worker import Handler, Worker
 from mooring.library.photos import record_facts
@@ -122,7 +122,7 @@ async def test_an_arrival_makes_one_job_due_that_says_everything(world: World) -
         "project": None,
         "key": upload.object_key,
     }
-    assert await jobs(world.db) == [(queue.PREMIUM, "process_photo", upload.id, payload)]
+    assert await jobs(world.db) == [(turns.PREMIUM, "process_photo", upload.id, payload)]
 
 
 async def test_fifty_who_confirm_at_once_make_one_job_due(world: World) -> None:
@@ -175,12 +175,12 @@ async def test_a_free_job_that_waited_goes_with_the_premium_ones(world: World) -
     await world.db.execute(
         "UPDATE pgqueuer SET created = now() - interval '2 minutes' WHERE dedupe_key = $1", str(old.id)
     )
-    assert await queue.age(world.db) == 1
+    assert await turns.age(world.db, ["process_photo"]) == 1
     assert {key: priority for priority, _, key, _ in await jobs(world.db)} == {
-        old.id: queue.PREMIUM,
-        new.id: queue.FREE,
+        old.id: turns.PREMIUM,
+        new.id: turns.FREE,
     }
-    assert await queue.age(world.db) == 0
+    assert await turns.age(world.db, ["process_photo"]) == 0
 
 
 # ── done ──
@@ -498,6 +498,36 @@ async def test_a_worker_is_at_no_more_jobs_than_it_has_seats(world: World, datab
     async with working(database_url, note, concurrency=1):
         await until_empty(world.db)
     assert (len(at_once), max(at_once)) == (6, 1)
+
+
+async def test_slow_jobs_leave_a_seat_for_others(world: World, database_url: str) -> None:
+    user, album = await world.owner()
+    for _ in range(3):
+        await world.arrived(user, album, PICTURE)
+    await world.db.execute("UPDATE pgqueuer SET entrypoint = 'process_video'")
+    begun: list[str] = []
+    may_end = asyncio.Event()
+
+    async def slow(*_: Any) -> None:
+        begun.append("slow")
+        await may_end.wait()
+
+    async def quick(*_: Any) -> None:
+        begun.append("quick")
+        may_end.set()
+
+    gauge = Metrics().processing_active
+    handlers: dict[str, Handler] = {"process_video": slow, "process_photo": quick}
+    worker = Worker(database_url, handlers, 2, gauge, slow=frozenset({"process_video"}))
+    running = asyncio.create_task(worker.run())
+    async with asyncio.timeout(20):
+        while not begun:
+            await asyncio.sleep(0)
+    await world.arrived(user, album, PICTURE)
+    await until_empty(world.db)
+    await worker.stop(0)
+    await asyncio.wait_for(running, 20)
+    assert begun == ["slow", "quick", "slow", "slow"]
 
 
 async def test_what_is_to_be_tried_again_is(world: World, database_url: str) -> None:

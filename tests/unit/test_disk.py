@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from conftest import HeldClock
 from mooring.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
+from mooring.storage import disk_multipart
 from mooring.storage.disk import DiskStorage
 from mooring.storage.disk_draft import Draft
+from mooring.storage.disk_files import DiskFiles
 from mooring.storage.port import Part, Storage
 
 
@@ -237,3 +240,75 @@ async def test_a_multipart_upload_is_open_for_its_own_key_only(disk: DiskStorage
     await disk.abort_multipart("a", multipart_id)
     assert [one async for one in disk.open_multiparts()] == []
     assert files(disk) == []
+
+
+# ── killed while parts are joined ──
+
+
+class Killed(BaseException):
+    pass
+
+
+async def begun_with_parts(disk: DiskStorage) -> tuple[str, list[Part]]:
+    multipart_id = await disk.begin_multipart("film", content_type="video/mp4")
+    for number, body in enumerate((b"one", b"two"), 1):
+        url = disk.presign_part("film", multipart_id, number, length=3, at=disk.clock(), lapses_in=timedelta(minutes=1))
+        await disk.receive("film", url.url.partition("?")[2], content_type=None, length=3, chunks=one(body))
+    return multipart_id, list(await disk.parts("film", multipart_id) or [])
+
+
+async def one(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
+def dying_in(monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(where, name, die)
+
+
+async def test_what_was_joined_is_not_joined_again_by_who_follows_the_killed(
+    disk: DiskStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The object may have arrived meanwhile: another, of the same bytes, would not be the one that was verified."""
+    multipart_id, parts = await begun_with_parts(disk)
+    with monkeypatch.context() as dying:
+        dying_in(dying, disk_multipart, "_remove")
+        with pytest.raises(Killed):
+            await disk.complete_multipart("film", multipart_id, parts)
+    joined = await disk.stat("film")
+    assert joined is not None
+    assert await disk.parts("film", multipart_id) is None
+    with pytest.raises(ObjectNotFound):
+        await disk.complete_multipart("film", multipart_id, parts)
+    assert await disk.stat("film") == joined
+    await disk.setup(origins=[])
+    assert [each async for each in disk.open_multiparts()] == []
+    assert await content(disk, "film") == b"onetwo"
+
+
+async def test_who_was_killed_before_the_object_was_there_is_followed(
+    disk: DiskStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    multipart_id, parts = await begun_with_parts(disk)
+    with monkeypatch.context() as dying:
+        dying_in(dying, DiskFiles, "publish")
+        with pytest.raises(Killed):
+            await disk.complete_multipart("film", multipart_id, parts)
+    assert await disk.parts("film", multipart_id) == parts
+    await disk.setup(origins=[])
+    await disk.complete_multipart("film", multipart_id, parts)
+    assert await content(disk, "film") == b"onetwo"
+    assert [each async for each in disk.open_multiparts()] == []
+
+
+async def test_an_abort_closes_what_was_joined_too(disk: DiskStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    multipart_id, parts = await begun_with_parts(disk)
+    with monkeypatch.context() as dying:
+        dying_in(dying, disk_multipart, "_remove")
+        with pytest.raises(Killed):
+            await disk.complete_multipart("film", multipart_id, parts)
+    await disk.abort_multipart("film", multipart_id)
+    assert [each async for each in disk.open_multiparts()] == []
+    assert await content(disk, "film") == b"onetwo"

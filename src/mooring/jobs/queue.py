@@ -1,15 +1,15 @@
-"""The queue as SQL: what makes a job due does so in its own statement. What a job is, and who goes first.
+"""The queue as SQL: what makes a job due does so in its own statement. What a job is; who goes first is in `turns.py`.
 
 The tables are pgqueuer's; `worker.py` takes from them with that library."""
 
 from datetime import datetime, timedelta
 
 from mooring.db.pool import Executor
+from mooring.jobs import turns
+from mooring.jobs.turns import FREE, PREMIUM, RECORDING_FIRST
 
 # The job that each kind of upload is due when it arrived.
 PROCESS = {"photo": "process_photo", "recording": "process_recording", "video": "process_video"}
-PREMIUM, FREE = 100, 0  # the higher goes first; of equals the older
-OLD = timedelta(minutes=1)  # a job that waited so long goes with the premium ones: nobody starves
 LEFT_ALONE = timedelta(minutes=1)  # arrived so long ago, and without a job: it lost its own
 LOG_LIFE = timedelta(days=7)
 _UNIQUE = "(dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL"
@@ -22,7 +22,8 @@ def enqueueing(rows: str) -> str:
     whoever takes it need not guess."""
     return f"""
     INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
-    SELECT CASE p.plan WHEN 'premium' THEN {PREMIUM} ELSE {FREE} END, CASE d.kind {_NAMES} END, d.id::text,
+    SELECT CASE p.plan WHEN 'premium' THEN {PREMIUM} ELSE {FREE} END
+            + CASE d.kind WHEN 'recording' THEN {RECORDING_FIRST} ELSE 0 END, CASE d.kind {_NAMES} END, d.id::text,
         convert_to(json_build_object('upload', d.id, 'kind', d.kind, 'user', d.uploader_id, 'plan', p.plan,
                                      'target', d.target_id, 'project', d.project_id,
                                      'key', d.object_key)::text, 'UTF8'), 'queued'
@@ -44,7 +45,7 @@ RETURNING dedupe_key"""
 
 async def keep(tx: Executor, at: datetime, *, limit: int) -> int:
     """A chore of the sweep: nobody starves, nothing is forgotten, the log does not grow for ever."""
-    await age(tx)
+    await turns.age(tx, list(PROCESS.values()))
     await purge_log(tx, limit=limit)
     return len(await enqueue_left_over(tx, arrived_before=at - LEFT_ALONE, limit=limit))
 
@@ -52,17 +53,6 @@ async def keep(tx: Executor, at: datetime, *, limit: int) -> int:
 async def enqueue_left_over(tx: Executor, *, arrived_before: datetime, limit: int) -> list[int]:
     """Uploads that wait for a worker and have no job: what a crash, or somebody who emptied the queue, left."""
     return [int(row[0]) for row in await tx.fetch(_LEFT_OVER, arrived_before, limit)]
-
-
-async def age(tx: Executor) -> int:
-    """The queue's time is the database's own."""
-    rows = await tx.fetch(
-        """UPDATE pgqueuer SET priority = $1
-           WHERE status = 'queued' AND priority < $1 AND created < now() - $2::interval RETURNING 1""",
-        PREMIUM,
-        OLD,
-    )
-    return len(rows)
 
 
 async def purge_log(tx: Executor, *, limit: int) -> int:

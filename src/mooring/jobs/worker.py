@@ -6,7 +6,7 @@ hearts have been still for `STILL`."""
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 from mooring.db.pool import CONNECT_SECONDS, STATEMENT_SECONDS, connecting
 
 if TYPE_CHECKING:
-    from mooring.jobs.library import Job, QueueManager
+    from mooring.jobs.library import Job, Manager
 
 log = structlog.get_logger()
 
@@ -31,13 +31,18 @@ FAREWELL_SECONDS = 5.0
 Handler = Callable[[Mapping[str, Any], int], Awaitable[timedelta | None]]
 
 
+async def _nothing() -> None: ...
+
+
 @dataclass
 class Worker:
     url: str
     handlers: Mapping[str, Handler]
     concurrency: int
     active: Gauge
-    _manager: "QueueManager | None" = None
+    before_taking: Callable[[], Awaitable[object]] = _nothing
+    slow: Set[str] = frozenset()  # names of jobs that must not fill every seat
+    _manager: "Manager | None" = None
     _is_stopping: bool = False
     _running: set["asyncio.Future[timedelta | None]"] = field(default_factory=set)
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,15 +90,14 @@ class Worker:
                 server_settings={"application_name": "mooring worker", "timezone": "UTC"},
             )
         try:
-            manager = manager_on(connection)
+            manager = manager_on(connection, seats=self.concurrency, slow=self.slow, before_taking=self.before_taking)
             connection.add_termination_listener(lambda _: manager.shutdown.set())
             for name, handler in self.handlers.items():
                 manager.entrypoint(name, accepts_context=False)(self._doing(handler))
             self._manager = manager
             if self._is_stopping:
                 return
-            # One at a time and never more than we have seats for (the library wants room for two): what waits here
-            # could be another worker's.
+            # One at a time: what waits here could be another worker's. The library wants room for two.
             await manager.run(
                 dequeue_timeout=LOOK_AGAIN,
                 batch_size=1,

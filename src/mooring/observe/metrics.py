@@ -20,7 +20,7 @@ from mooring.observe.tally import Spread
 from mooring.observe.words import SERVICES, Outcome, Service
 
 EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+PROCESSING_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 1200.0, 3600.0)
 
 # Gauges of which each process has its part. What is in neither set is the same everywhere: the highest is shown.
 SUMMED = {
@@ -91,7 +91,6 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAcce
         self.processing_active = Gauge(
             "photo_api_processing_jobs_active", "Jobs that this process works on", registry=registry
         )
-
         self.queue_depth = Gauge(
             "photo_api_batch_queue_depth", "Jobs that are due and wait for a worker", registry=registry
         )

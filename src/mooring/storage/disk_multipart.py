@@ -21,6 +21,7 @@ from mooring.storage.parts import parts_to_join
 from mooring.storage.port import Found, OpenMultipart, Part
 
 _ID = re.compile(r"[0-9a-f]{32}")
+JOINED = "joined"
 _ABANDONED = 3600  # seconds until a folder without `key` is no longer one that is just being made
 
 
@@ -62,6 +63,7 @@ class DiskMultiparts:
                 draft.open()
                 for part in chosen:
                     _append(draft, folder / f"{part.number:05d}", part)
+                self._mark(folder, draft)
                 joined = self.files.publish(draft, key, replace=True)
             finally:
                 draft.discard()
@@ -70,7 +72,7 @@ class DiskMultiparts:
 
     def abort(self, key: str, multipart_id: str) -> None:
         try:
-            with self._open(key, multipart_id, fcntl.LOCK_EX) as folder:
+            with self._open(key, multipart_id, fcntl.LOCK_EX, even_if_joined=True) as folder:
                 _remove(folder)
         except ObjectNotFound:
             return
@@ -90,6 +92,11 @@ class DiskMultiparts:
     def sweep(self) -> int:
         """Finish the removals and forget the beginnings that a crash cut short."""
         gone = 0
+        for each in self.all(""):
+            folder = self.files.multipart / each.multipart_id
+            if self._is_joined(folder, each.key):
+                self.abort(each.key, each.multipart_id)
+                gone += 1
         with os.scandir(self.files.multipart) as entries:
             for entry in entries:
                 old = time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED
@@ -99,7 +106,7 @@ class DiskMultiparts:
         return gone
 
     @contextmanager
-    def _open(self, key: str, multipart_id: str, lock: int) -> Iterator[Path]:
+    def _open(self, key: str, multipart_id: str, lock: int, *, even_if_joined: bool = False) -> Iterator[Path]:
         check_key(key)
         if not _ID.fullmatch(multipart_id):
             raise ObjectNotFound(key)
@@ -114,9 +121,24 @@ class DiskMultiparts:
             is_open = os.fstat(fd).st_nlink > 0  # else it was closed while we waited
             if not is_open or os.pread(fd, 2048, 0) != key.encode():
                 raise ObjectNotFound(key)
+            if not even_if_joined and self._is_joined(folder, key):
+                raise ObjectNotFound(key)
             yield folder
         finally:
             os.close(fd)
+
+    @staticmethod
+    def _mark(folder: Path, draft: Draft) -> None:
+        """What it becomes has a second name here, so that who is killed before the folder is gone leaves no multipart
+        that could be joined once more: that would change an object that may have arrived."""
+        (folder / JOINED).unlink(missing_ok=True)  # of a try that did not come as far as the object
+        os.link(draft.path, folder / JOINED)
+
+    def _is_joined(self, folder: Path, key: str) -> bool:
+        try:
+            return os.path.samefile(folder / JOINED, self.files.path(key))
+        except FileNotFoundError:
+            return False
 
 
 def _parts_in(folder: Path) -> list[Part]:

@@ -19,7 +19,7 @@ from mooring.storage.port import Found, Listed, OpenMultipart, Part, Signed, Ste
 from mooring.storage.s3_bucket import Bucket
 from mooring.storage.s3_calls import Answer, Calls
 from mooring.storage.s3_headers import base64_of, hex_of, length_of, size_of, time_of, type_of
-from mooring.storage.s3_multipart import S3Multiparts, succeeded
+from mooring.storage.s3_multipart import S3Multiparts, refuse_broken, succeeded
 from mooring.storage.s3_setup import prepare
 from mooring.storage.s3_sign import Signer
 
@@ -106,7 +106,7 @@ class S3Storage:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         if etag is not None:
             headers["If-Match"] = f'"{etag}"'
-        async with self._calls.stream(key, good=(200, 206, 404, 412, 416), headers=headers) as (
+        async with self._calls.stream(key, good=(200, 206, 404, 409, 412, 416), headers=headers) as (
             answer,
             chunks,
         ):
@@ -114,13 +114,19 @@ class S3Storage:
                 raise ObjectNotFound(key)
             if answer.status == 412:
                 raise ObjectChanged(key)
+            refuse_broken(answer, key)
             if answer.status == 416:  # it begins behind the end, as every range of an empty object does
                 await self._see(key, etag)
                 return
             if is_partial and answer.status == 200 and size_of(answer):
                 raise StorageUnavailable(f"GET {key}: {headers['Range']} was asked for, all of it came")
-            async for chunk in chunks:
-                yield chunk
+            try:
+                async for chunk in chunks:
+                    start += len(chunk)
+                    yield chunk
+            except StorageUnavailable:
+                await self._see_what_broke(key, start)
+                raise
 
     async def write(self, key: str, chunks: AsyncIterator[bytes], *, content_type: str) -> Found:
         check_key(key)
@@ -234,6 +240,12 @@ class S3Storage:
             raise ObjectNotFound(key)
         if etag is not None and found.etag != etag:
             raise ObjectChanged(key)
+
+    async def _see_what_broke(self, key: str, at: int) -> None:
+        """In the middle of an object Swift can only hang up; to who begins where it did, it says why."""
+        headers = {"Range": f"bytes={at}-"}
+        async with self._calls.stream(key, good=(200, 206, 404, 409, 416), headers=headers) as (answer, _):
+            refuse_broken(answer, key)
 
     async def _copy_in_parts(self, origin: dict[str, str], answer: Answer, target: str) -> None:
         source = {**origin, "x-amz-copy-source-if-match": f'"{answer.etag}"'}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from xml.etree.ElementTree import Element
 
-from mooring.errors import ObjectNotFound
+from mooring.errors import ObjectChanged, ObjectNotFound
 from mooring.storage import s3_xml as xml
 from mooring.storage.keys import check_key
 from mooring.storage.parts import check_part, exactly, parts_to_join
@@ -127,6 +127,15 @@ class S3Multiparts:
 def _is_id(multipart_id: str) -> bool:
     """No storage gives out another, and an empty one could make "abort the upload" a "delete the object"."""
     return bool(multipart_id) and multipart_id.isascii() and multipart_id.isprintable()
+
+
+def refuse_broken(answer: Answer, key: str) -> None:
+    """Swift takes a part again even of what is joined, and then the object is no longer what it was."""
+    if answer.status != 409:
+        return
+    if answer.code == "BrokenMPU":
+        raise ObjectChanged(key)
+    raise answer.unusable(f"GET {key}")
 
 
 def succeeded(answer: Answer, asked: str) -> Element:

@@ -9,3 +9,12 @@ ALTER TABLE renditions
 
 -- How far processing is, in percent. NULL: nobody knows.
 ALTER TABLE uploads ADD COLUMN progress smallint CHECK (progress BETWEEN 0 AND 100);
+
+-- The turn that somebody's last job of a name has in its line (jobs/turns.py). Of lines that are empty nothing is kept.
+CREATE TABLE turns (
+    line       integer NOT NULL,
+    entrypoint text NOT NULL,
+    user_id    bigint NOT NULL,
+    last       integer NOT NULL,
+    PRIMARY KEY (line, entrypoint, user_id)
+);
