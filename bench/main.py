@@ -19,6 +19,7 @@ import against_peers
 import budgets
 import database
 import delivering
+import media
 import recordings
 import starting
 import table
@@ -35,6 +36,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "media": media.measure,
     "peers": against_peers.measure,
 }
 
