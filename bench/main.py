@@ -19,9 +19,11 @@ import against_peers
 import budgets
 import database
 import delivering
+import large_files
 import media
 import recordings
 import starting
+import streams
 import table
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
@@ -37,6 +39,8 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
     "media": media.measure,
+    "large": large_files.measure,
+    "streams": streams.measure,
     "peers": against_peers.measure,
 }
 
