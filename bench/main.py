@@ -24,7 +24,9 @@ import media
 import recordings
 import starting
 import streams
+import sweeping
 import table
+import telling
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
 from table import Line
@@ -41,6 +43,8 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "media": media.measure,
     "large": large_files.measure,
     "streams": streams.measure,
+    "telling": telling.measure,
+    "sweeping": sweeping.measure,
     "peers": against_peers.measure,
 }
 
