@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from mooring.app import create_app
 from mooring.errors import SetupProblem
+from mooring.hanging_up import SocketProtocol
 from mooring.observe.logs import configure_logs
 from mooring.observe.siblings import Siblings
 from mooring.sendfile import SendfileProtocol
@@ -51,7 +52,7 @@ class _Server(uvicorn.Server):
                 app,
                 loop="uvloop",
                 http=SendfileProtocol,
-                ws="websockets-sansio",
+                ws=SocketProtocol,
                 ws_max_size=2**16,  # nobody has anything to say there
                 ws_per_message_deflate=False,  # for short messages, 40 KB of windows a connection
                 access_log=False,
