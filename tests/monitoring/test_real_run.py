@@ -85,6 +85,15 @@ def test_each_variable_really_filters(house: Watched, variable: str) -> None:
             assert shown == [] or f"${variable}" not in query.expression, (panel.title, query.text)
 
 
+def test_what_went_wrong_shows(house: Watched) -> None:
+    """Nobody takes the log lines, the database died twice, somebody guessed and somebody flooded."""
+    troubles = ("Errors of other services", "Log queue", "Database errors", "Guessed share links", "Rate limit")
+    for panel in PANELS:
+        if panel.title in troubles:
+            [found] = answers(house, panel)
+            assert max(max(line.values) for line in found) > 0, panel.title
+
+
 def test_each_endpoint_can_be_looked_at_alone(house: Watched) -> None:
     [by_endpoint] = [panel for panel in PANELS if panel.title == "Response time by endpoint"]
     [found] = answers(house, by_endpoint, {"endpoint": "/photos/presigned-url|/albums"})
