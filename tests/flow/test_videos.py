@@ -23,7 +23,7 @@ from mooring.errors import (
 from mooring.library.videos import Ticket, record_facts
 from mooring.storage.port import Signed, Storage
 from mooring.uploads.in_parts import PartUrl
-from mooring.uploads.lifecycle import Trigger
+from mooring.uploads.lifecycle import Trigger, Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Claim
 from world import World, with_plans
@@ -46,6 +46,15 @@ async def whole(world: World, user: int) -> int:
     ticket = await begun(world, user)
     await send(world, ticket.urls)
     return ticket.upload.id
+
+
+async def joined(world: World, user: int, video_id: int) -> Upload:
+    """By somebody who died before the row moved."""
+    upload = await world.uploads.get(video_id, owner_id=user)
+    assert upload.multipart_id is not None
+    parts = await world.disk.parts(upload.object_key, upload.multipart_id)
+    await world.disk.complete_multipart(upload.object_key, upload.multipart_id, parts or [])
+    return upload
 
 
 async def is_empty(world: World) -> bool:
@@ -152,10 +161,7 @@ async def test_what_is_not_whole_is_given_up_with_all_its_parts(world: World, cl
 async def test_an_event_of_the_joined_object_is_an_arrival_like_any_other(world: World) -> None:
     user = await world.user()
     video_id = await whole(world, user)
-    upload = await world.uploads.get(video_id, owner_id=user)
-    assert upload.multipart_id is not None
-    parts = await world.disk.parts(upload.object_key, upload.multipart_id)
-    await world.disk.complete_multipart(upload.object_key, upload.multipart_id, parts or [])
+    upload = await joined(world, user, video_id)
     arrived = await world.uploads.arrive_at(upload.object_key, trigger=Trigger.EVENT)
     assert arrived is not None
     assert (await world.videos.complete(video_id, user_id=user)).upload.etag == arrived.etag
@@ -180,10 +186,7 @@ async def test_what_storage_forgot_is_recordedanew(world: World, clock: HeldCloc
 async def test_what_was_joined_and_never_said_arrives_with_the_next_question(world: World, clock: HeldClock) -> None:
     user = await world.user()
     video_id = await whole(world, user)
-    upload = await world.uploads.get(video_id, owner_id=user)
-    assert upload.multipart_id is not None
-    parts = await world.disk.parts(upload.object_key, upload.multipart_id)
-    await world.disk.complete_multipart(upload.object_key, upload.multipart_id, parts or [])
+    await joined(world, user, video_id)
     clock.forward(minutes=10)
     with pytest.raises(NotPending, match="UPLOADED"):
         await world.videos.more_parts(video_id, None, user_id=user)
