@@ -58,5 +58,8 @@ fi
 on_15=yes
 [ -x /usr/lib/postgresql/15/bin/postgres ] || on_15=
 [ "$on_15" ] || left_out "the second run, on PostgreSQL 15. $get"
-"$bin/pytest" -q -rs
-[ -z "$on_15" ] || exec "$bin/pytest" -q -rs --postgres=15 tests/flow tests/web tests/model
+all_cores='-n auto --dist worksteal'
+# shellcheck disable=SC2086  # these are words
+"$bin/pytest" -q -rs $all_cores
+# shellcheck disable=SC2086
+[ -z "$on_15" ] || exec "$bin/pytest" -q -rs $all_cores --postgres=15 tests/flow tests/web tests/model

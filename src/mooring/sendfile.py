@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from mooring.hanging_up import HANG_UP
 from mooring.whole import WholeCycle, WholeProtocol
 
 SENDFILE = "mooring.sendfile"  # an ASGI extension: its `send(fd, start, end)` is awaited after http.response.start
@@ -30,7 +31,10 @@ class SendfileProtocol(WholeProtocol):
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         if isinstance(self.cycle, WholeCycle) and self.cycle.scope is self.scope:
-            self.scope["extensions"] = {SENDFILE: {"send": partial(self._sendfile, self.cycle)}}
+            self.scope["extensions"] = {
+                SENDFILE: {"send": partial(self._sendfile, self.cycle)},
+                HANG_UP: {"transport": self.transport},
+            }
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from house.reading import ROOT
 from pictures import detailed, jpeg
 from servers.serving import Mooring, Person, Serving, put, until
 
@@ -148,8 +149,8 @@ def test_a_websocket_is_refused_before_it_is_one(mooring: Mooring) -> None:
 def test_a_stop_says_good_bye_and_waits_for_nobody_who_does_not_read(mooring: Mooring) -> None:
     serving = mooring.serve()
     person = serving.sign_in()
-    deaf = open_and_never_read(mooring, serving, person)
     with (
+        two_who_never_read(mooring, serving, person),
         listening(serving, bearer(person)) as mine,
         connect(ws(serving), additional_headers=bearer(person), proxy=None) as socket,
     ):
@@ -161,24 +162,32 @@ def test_a_stop_says_good_bye_and_waits_for_nobody_who_does_not_read(mooring: Mo
             socket.recv(10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
-        assert serving.process.wait(30) == 0
+        assert serving.process.wait(20) == 0
     assert time.monotonic() - started < 10
-    deaf.close()
 
 
-def open_and_never_read(mooring: Mooring, serving: Serving, person: Person) -> socket.socket:
-    """What it would be told is more than all the buffers between us hold."""
+UPGRADE = (
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: bm90aGluZyBpcyBzZWNyZQ==\r\n"
+)
+
+
+@contextmanager
+def two_who_never_read(mooring: Mooring, serving: Serving, person: Person) -> Iterator[None]:
+    """What they would be told is more than all the buffers between us hold."""
     many = """INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
               SELECT 0, 1, 'renewed', 'client', now() FROM generate_series(1, 40000);"""
     mooring.run("db", "shell", words_in=many)
     parts = urlsplit(serving.url)
-    deaf = socket.socket()
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    deaf.connect((parts.hostname, parts.port))
     ticket = person.http.post("/uploads/stream/ticket").json()["ticket"]
-    deaf.sendall(f"GET /uploads/stream?last_event_id=0&ticket={ticket} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    until(lambda: "photo_api_live_streams 1.0" in serving.get("/metrics").text)
-    return deaf
+    with socket.socket() as first, socket.socket() as second:
+        for deaf, path, more in ((first, "/uploads/stream", ""), (second, "/ws/uploads", UPGRADE)):
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            deaf.connect((parts.hostname, parts.port))
+            asked = f"GET {path}?last_event_id=0&ticket={ticket} HTTP/1.1\r\nHost: x\r\n{more}\r\n"
+            deaf.sendall(asked.encode())
+        until(lambda: "photo_api_live_streams 2.0" in serving.get("/metrics").text)
+        yield
 
 
 def test_a_stream_ends_with_its_token(mooring: Mooring) -> None:
@@ -201,19 +210,23 @@ async def test_a_page_listens_as_the_guide_shows_it(mooring: Mooring, private_wi
     person = serving.sign_in()
     page = await private_window.new_page()
     await page.goto(f"{serving.url.replace('127.0.0.1', 'localhost')}/health/live")
+    page_of_the_guide = (ROOT / "docs/how-to/live-status.md").read_text()
+    listen = page_of_the_guide.split("```js\n")[1].split("\nlisten(")[0]
+    await page.add_script_tag(content=listen)
     await page.evaluate(
-        """async ([mooring, authorization]) => {
-            const answer = await fetch(`${mooring}/uploads/stream/ticket`, {method: 'POST', headers: {authorization}});
-            const {ticket} = await answer.json();
+        """async ([mooring, token]) => {
             window.heard = [];
-            const source = new EventSource(`${mooring}/uploads/stream?ticket=${ticket}`);
-            source.onmessage = event => window.heard.push(['source', JSON.parse(event.data).state]);
+            await listen(mooring, () => token, ({state}) => heard.push(['source', state]));
+            const answer = await fetch(`${mooring}/uploads/stream/ticket`, {
+                method: 'POST', headers: {Authorization: `Bearer ${token}`},
+            });
+            const {ticket} = await answer.json();
             const socket = new WebSocket(`${mooring.replace('http', 'ws')}/ws/uploads?ticket=${ticket}`);
-            socket.onmessage = event => window.heard.push(['socket', JSON.parse(event.data).state]);
-            await Promise.all([source, socket].map(one => new Promise(opened => one.onopen = opened)));
+            socket.onmessage = event => heard.push(['socket', JSON.parse(event.data).state]);
         }""",
-        [serving.url, bearer(person)["Authorization"]],
+        [serving.url, bearer(person)["Authorization"].split()[1]],
     )
+    until(lambda: "photo_api_live_streams 2.0" in serving.get("/metrics").text)
     uploaded(person)
     await page.wait_for_function("window.heard.length == 2", timeout=10_000)
     assert sorted(await page.evaluate("window.heard")) == [["socket", "UPLOADED"], ["source", "UPLOADED"]]

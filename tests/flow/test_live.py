@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from conftest import HeldClock
 from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database
-from mooring.errors import NotAcceptable, TooManyStreams
+from mooring.errors import DatabaseUnavailable, NotAcceptable, TooManyStreams
 from mooring.notify.live import CHANNEL, Live, Stream
 from mooring.notify.transitions import PAGE, Place, Reader, Told
 from mooring.uploads.lifecycle import Move, State, Trigger, advance
@@ -201,6 +203,33 @@ async def test_a_listening_connection_that_is_killed_loses_nothing(world: World,
                 user,
             )
         assert ids(await asyncio.wait_for(hearing, 10)) == [missed]
+
+
+@dataclass
+class AwayFor:
+    """A database that does not answer so many times."""
+
+    db: Database
+    times: int = 0
+
+    async def fetch(self, sql: str, /, *args: Any) -> list[Any]:
+        self.times -= 1
+        if self.times >= 0:
+            raise DatabaseUnavailable
+        return await self.db.fetch(sql, *args)
+
+
+async def test_a_database_that_is_away_for_a_while_ends_no_stream(world: World) -> None:
+    user, away = await world.user(), AwayFor(world.db)
+    live = Live(away, world.clock, most=3, heartbeat=0.001)
+    pages = (await open_(live, user)).pages()
+    assert await next_of(pages) == []
+    told = await tell(world.db, user)
+    away.times = 3
+    live.heard(str(user))
+    while not (page := await asyncio.wait_for(anext(pages), 10)):
+        pass
+    assert (ids(page), away.times) == (told, -1)
 
 
 async def test_a_place_is_read_as_it_was_written_and_nothing_else() -> None:

@@ -31,6 +31,7 @@ from mooring.notify.signing import WebhookKey
 from mooring.notify.webhooks import EVENTS, MOST, EventType, Scope, Webhooks
 from mooring.observe.metrics import Metrics
 from mooring.settings import networks_of
+from mooring.uploads.batch import Batch
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
 from servers.receiver import Receiver
 from world import World
@@ -181,6 +182,14 @@ async def test_a_webhook_that_is_deleted_meanwhile_does_not_break_the_transition
     await deleting.close()
     assert (await asyncio.wait_for(arriving, 10)).state is State.UPLOADED
     assert await jobs(world.db) == []
+
+
+async def test_what_is_to_be_sent_is_no_work_on_uploads(world: World, webhooks: Webhooks, receiver: Receiver) -> None:
+    user, album = await world.owner()
+    await made(webhooks, user, receiver.url())
+    await world.arrived(user, album)
+    assert len(await jobs(world.db)) == 1
+    assert (await Batch(world.db, world.sweep, Metrics()).statistics()).queue_depth == 1
 
 
 # ── how it is delivered ──

@@ -1,3 +1,4 @@
+from flow.conftest import world
 from servers.serving import mooring
 
-__all__ = ["mooring"]
+__all__ = ["mooring", "world"]

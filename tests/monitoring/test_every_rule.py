@@ -64,3 +64,16 @@ def test_every_alert_is_right_about_its_threshold_and_its_time(group: str, tmp_p
     ]
     if parts:
         proven(tmp_path, parts)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [("for", "0s"), ("for", "10m"), ("expr", ("> 5", "> 4.8")), ("expr", ("> 5", "> 5.2")), ("expr", ("> 5", "< 5"))],
+)
+def test_a_rule_that_is_a_little_off_is_noticed(part: str, wrong: str | tuple[str, str], tmp_path: Path) -> None:
+    [measure] = [one for one in TABLE if one.name == "ErrorRate"]
+    tree = only(["HighErrorRate"])
+    [rule] = tree["groups"][0]["rules"]
+    rule[part] = rule[part].replace(*wrong) if isinstance(wrong, tuple) else wrong
+    with pytest.raises(AssertionError, match="FAILED"):
+        proven(tmp_path, [(tree, situations(measure, measure.limits[1]))])

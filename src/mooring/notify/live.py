@@ -6,7 +6,7 @@ on. Nothing queues in memory but the page that is being sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import structlog
 
 from mooring.clock import Clock
-from mooring.db.pool import Database
+from mooring.db.pool import Executor
 from mooring.errors import DatabaseUnavailable, TooManyStreams
 from mooring.notify.transitions import Place, Reader, Told
 
@@ -32,7 +32,7 @@ Why = Literal["expired", "closing", "left"]
 class Paced:
     """The database, a few statements at a time: other requests need it too."""
 
-    db: Database
+    db: Executor
     turns: asyncio.Semaphore
 
     async def fetch(self, sql: str, /, *args: Any) -> list[Any]:
@@ -46,6 +46,7 @@ class Stream:
     reader: Reader
     expires_at: datetime | None  # of the token that opened it
     why: Why | None = None  # it is over
+    is_deaf: bool = False  # its client does not read
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _patience: asyncio.Timeout | None = None
 
@@ -62,12 +63,14 @@ class Stream:
     @asynccontextmanager
     async def patience(self) -> AsyncIterator[None]:
         """What is sent within this block is given up a while after the end."""
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(None) as self._patience:
                 try:
                     yield
                 finally:
                     self._patience = None
+        except TimeoutError:
+            self.is_deaf = True
 
     def hurry(self) -> None:
         if self._patience is not None:
@@ -75,14 +78,19 @@ class Stream:
 
     async def pages(self) -> AsyncIterator[Sequence[Told]]:
         """Until it is over. An empty page is a heartbeat."""
+        is_behind = True
         while not self._is_over():
-            self._news.clear()
-            try:
-                async for page in self.reader.news(self.live.paced):
-                    yield page
-            except DatabaseUnavailable as away:  # read on with the next heartbeat, or when we can listen again
-                log.info("stream_waits", user_id=self.reader.user_id, why=away.what)
-            if not await self._news_came() and not self._is_over():
+            if is_behind:
+                self._news.clear()
+                try:
+                    async for page in self.reader.news(self.live.paced):
+                        yield page
+                    is_behind = False
+                except DatabaseUnavailable as away:  # once more after a heartbeat, or when we can listen again
+                    log.info("stream_waits", user_id=self.reader.user_id, why=away.what)
+            if await self._news_came():
+                is_behind = True
+            elif not self._is_over():
                 yield ()
 
     def _is_over(self) -> bool:
@@ -105,14 +113,14 @@ class Stream:
 
 @dataclass
 class Live:
-    db: Database
+    db: Executor
     clock: Clock
     most: int  # streams of one user, in this process
     heartbeat: float = HEARTBEAT_SECONDS
     channel: str = CHANNEL
     is_closing: bool = False
     paced: Paced = field(init=False)
-    streams: dict[int, set[Stream]] = field(default_factory=dict)
+    streams: dict[str, set[Stream]] = field(default_factory=dict)  # by the user, as a NOTIFY writes it
 
     def __post_init__(self) -> None:
         self.paced = Paced(self.db, asyncio.Semaphore(AT_ONCE))
@@ -124,7 +132,7 @@ class Live:
     async def open(self, user_id: int, *, since: Place | None, expires_at: datetime | None) -> Stream:
         """To be closed. Without `since` it tells what happens from now on."""
         stream = Stream(self, Reader(user_id, since or Place(0)), expires_at)
-        mine = self.streams.setdefault(user_id, set())
+        mine = self.streams.setdefault(str(user_id), set())
         if len(mine) >= self.most:
             raise TooManyStreams(self.most)
         mine.add(stream)  # before it reads: what happens meanwhile wakes it
@@ -139,15 +147,16 @@ class Live:
         return stream
 
     def forget(self, stream: Stream) -> None:
-        mine = self.streams.get(stream.reader.user_id, set())
+        user_id = str(stream.reader.user_id)
+        mine = self.streams.get(user_id, set())
         mine.discard(stream)
         if not mine:
-            self.streams.pop(stream.reader.user_id, None)
+            self.streams.pop(user_id, None)
 
     # ── what the listening connection says ──
 
     def heard(self, user_id: str, /) -> None:
-        for stream in self.streams.get(int(user_id or 0), ()):
+        for stream in self.streams.get(user_id, ()):
             stream.wake()
 
     def began(self) -> None:

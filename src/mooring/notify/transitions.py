@@ -61,7 +61,6 @@ class Transition:
     kind: str | None
     filename: str | None
     error_message: str | None
-    detail: Mapping[str, Any] | None
 
 
 class Told(NamedTuple):
@@ -125,13 +124,13 @@ WITH told AS (
             WHERE l.user_id = $1 AND l.id <= $2 AND $3::text IS NOT NULL ORDER BY l.id DESC LIMIT $5
         ) lately WHERE age(lately.by) <= age($3::text::xid8::xid)))
 )
-SELECT t.id, t.upload_id, t.what, t.trigger, t.at, t.detail, u.kind, u.original_filename, u.processing_status,
+SELECT t.id, t.upload_id, t.what, t.trigger, t.at, u.kind, u.original_filename, u.processing_status,
        u.processing_error_message, pg_snapshot_xmin(pg_current_snapshot())::text
 FROM told t LEFT JOIN uploads u ON u.id = t.upload_id ORDER BY t.id"""
 
 
 def _transition(row: Any) -> Transition:
-    id_, upload_id, what, trigger, at, detail, kind, filename, state, error, _ = row
+    id_, upload_id, what, trigger, at, kind, filename, state, error, _ = row
     state = (_STATE_AFTER.get(what) or state) if kind else None
     return Transition(
         id=id_,
@@ -143,5 +142,4 @@ def _transition(row: Any) -> Transition:
         kind=kind,
         filename=filename,
         error_message=error if state in (State.FAILED, State.REJECTED) else None,
-        detail=detail,
     )

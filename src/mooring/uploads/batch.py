@@ -4,10 +4,13 @@ import asyncio
 from dataclasses import dataclass, field
 
 from mooring.db.pool import Database
+from mooring.jobs.queue import PROCESS
 from mooring.observe.metrics import Metrics
 from mooring.uploads.sweep import Sweep, say_batch_size
 
-DUE = "SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()"
+# Webhooks wait in the same queue, for workers of their own.
+OF_UPLOADS = f"entrypoint IN ({', '.join(repr(name) for name in PROCESS.values())})"
+DUE = f"SELECT count(*) FROM pgqueuer WHERE status = 'queued' AND execute_after <= now() AND {OF_UPLOADS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Batch:
     async def statistics(self) -> Statistics:
         row = await self.db.fetchrow(
             f"""
-SELECT (SELECT count(*) FROM pgqueuer WHERE status = 'picked'),
+SELECT (SELECT count(*) FROM pgqueuer WHERE status = 'picked' AND {OF_UPLOADS}),
        ({DUE}),
        (SELECT count(*) FROM uploads WHERE processing_status = 'PROCESSING'),
        (SELECT count(*) FROM uploads WHERE processing_status = 'FAILED'),

@@ -25,7 +25,8 @@ WITH described AS (
       AND u.processing_status = ANY ($4::text[]) AND {where}
     RETURNING {COLUMNS}, u.described_at
 ), logged AS (
-    INSERT INTO upload_events (upload_id, what, trigger, at) SELECT id, 'described', 'client', $3 FROM described
+    INSERT INTO upload_events (upload_id, user_id, what, trigger, at)
+    SELECT id, uploader_id, 'described', 'client', $3 FROM described
 ), arrived AS (
     SELECT * FROM described WHERE processing_status = 'UPLOADED'
 ), due AS ({enqueueing("arrived")}

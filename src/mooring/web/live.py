@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from mooring.errors import OriginNotAllowed
+from mooring.hanging_up import hang_up
 from mooring.notify.live import Stream
 from mooring.notify.transitions import Place, Told
 from mooring.web.callers import SignedIn, caller_of
@@ -126,10 +127,10 @@ class EventStream(Response):
                 async for page in self.stream.pages():
                     await say(b"".join(map(_event, page)) or b": still here\n\n")
                 await say(b'event: end\ndata: {"why": "%s"}\n\n' % (self.stream.why or "").encode())
-            await say(b"", more=False)
+                await say(b"", more=False)
         finally:
             leaving.cancel()
-            self.stream.close()
+            _part(self.stream, scope)
 
 
 async def _wait_until_left(receive: Receive, stream: Stream) -> None:
@@ -151,15 +152,21 @@ async def _converse(websocket: WebSocket, stream: Stream) -> None:
                 if stream.why != "left":
                     await websocket.close(EXPIRED if stream.why == "expired" else GOING_AWAY, stream.why)
     finally:
-        stream.close()
         if leaving is not None:
             leaving.cancel()
+        _part(stream, websocket.scope)
 
 
 async def _wait_until_hung_up(websocket: WebSocket, stream: Stream) -> None:
     while (await websocket.receive())["type"] != "websocket.disconnect":
         pass
     stream.end("left")
+
+
+def _part(stream: Stream, scope: Scope) -> None:
+    stream.close()
+    if stream.is_deaf:
+        hang_up(scope)
 
 
 def _check_origin(websocket: WebSocket, allowed: Sequence[str]) -> None:

@@ -22,6 +22,25 @@ def _per_user(metric: str) -> Query:
     return Query(f'max({metric}) / max(photo_api_users_total{{status="total"}})', "per user")
 
 
+def _steps(function: str, window: str) -> list[tuple[str, str]]:
+    """Recordings have a counter of their own for their URLs. Who had none yet has no series: that is 0."""
+
+    def counted(counter: str, labels: str = '{result="success"}') -> str:
+        return f"(sum({function}({counter}{labels}[{window}])) or vector(0))"
+
+    return [
+        (
+            "issued",
+            counted("photo_api_presigned_url_generation_total")
+            + " + "
+            + counted("photo_api_record_presign_duration_seconds_count"),
+        ),
+        ("arrived", counted("photo_api_upload_arrivals_total", "")),
+        ("confirmed", counted("photo_api_photo_upload_confirm_total")),
+        ("processed", counted("photo_api_processing_duration_seconds_count")),
+    ]
+
+
 GROWTH = Row("Growth", [
     Panel("Users", "All, and those who are active", "timeseries", _largest("photo_api_users_total", "status")),
     Panel("Users now", "All, and those who are active", "stat", _largest("photo_api_users_total", "status"), width=3),
@@ -33,7 +52,7 @@ GROWTH = Row("Growth", [
           "shared")],
           unit="percent", width=3, decimals=1),
     Panel("Albums per user", "On average", "stat", [_per_user('photo_api_albums_total{type="total"}')], width=3,
-          decimals=1),
+          decimals=2),
     Panel("Photos", "All", "timeseries", _largest("photo_api_photos_total")),
     Panel("New photos", "Within an hour", "stat", [_grown("photo_api_photos_total")], width=3, decimals=0),
     Panel("Photos per user", "On average", "stat", [_per_user("photo_api_photos_total")], width=3, decimals=1),
@@ -44,29 +63,22 @@ GROWTH = Row("Growth", [
     Panel("Storage growth", "Within an hour", "stat", [_grown("photo_api_object_storage_usage_bytes")], unit="bytes",
           width=3),
     Panel("Largest users", "By what they keep", "table",
-          [Query(f"topk(10, max by (user_id) ({BY_USER}))", "{{user_id}}")], unit="bytes", is_instant=True),
+          [Query(f"topk(10, max by (user_id) ({BY_USER}))", "user {{user_id}}")], unit="bytes", is_instant=True),
     Panel("Storage by user", "The ten largest", "bars",
           [Query(f"topk(10, max by (user_id) ({BY_USER}))", "user {{user_id}}")], unit="bytes", is_instant=True),
     Panel("Uploaded", "Bytes a second, together", "timeseries",
           [Query(f"sum(rate({UPLOADED}[5m]))", "all")], unit="Bps"),
     Panel("Uploaded by whom and when", "Bytes a second", "heatmap",
-          [Query(f"sum by (user_id) (rate({UPLOADED}[5m]))", "user {{user_id}}")], unit="Bps", width=12),
+          [Query(f"sum by (user_id) (rate({UPLOADED}[5m]))", "user {{user_id}}")], unit="Bps", width=24),
 ])  # fmt: skip
 
 UPLOADS = Row("The way of an upload", [
-    Panel("Funnel", "Of the photos of the last hour. Issued: URLs handed out. Arrived: seen in storage, whoever told. "
-          "Confirmed: told by the client. Processed: done", "bars",
-          [Query('sum(increase(photo_api_presigned_url_generation_total{result="success"}[1h]))', "1 issued"),
-           Query("sum(increase(photo_api_upload_arrivals_total[1h]))", "2 arrived"),
-           Query('sum(increase(photo_api_photo_upload_confirm_total{result="success"}[1h]))', "3 confirmed"),
-           Query('sum(increase(photo_api_processing_duration_seconds_count{result="success"}[1h]))', "4 processed")],
+    Panel("Funnel", "Of the uploads of the last hour. Issued: URLs handed out. Arrived: seen in storage, whoever told. "
+          "Confirmed: photos that their client told of. Processed: done", "bars",
+          [Query(text, f"{place} {name}") for place, (name, text) in enumerate(_steps("increase", "1h"), 1)],
           is_instant=True, decimals=0),
     Panel("Each step", "A minute", "timeseries",
-          [Query('sum(rate(photo_api_presigned_url_generation_total{result="success"}[5m])) * 60', "issued"),
-           Query("sum(rate(photo_api_upload_arrivals_total[5m])) * 60", "arrived"),
-           Query('sum(rate(photo_api_photo_upload_confirm_total{result="success"}[5m])) * 60', "confirmed"),
-           Query('sum(rate(photo_api_processing_duration_seconds_count{result="success"}[5m])) * 60', "processed")],
-          unit="cpm"),
+          [Query(f"({text}) * 60", name) for name, text in _steps("rate", "5m")], unit="cpm"),
     Panel("What became of them", "Uploads a minute whose end is known, by kind", "timeseries",
           [Query("sum by (kind, outcome) (rate(photo_api_upload_outcomes_total[5m])) * 60", "{{kind}} {{outcome}}")],
           unit="cpm"),
