@@ -62,8 +62,8 @@ class Reconciliation:
                 found.orphans.append(key)
 
     async def _trash(self, key: str, at: datetime) -> bool:
-        """Record, copy, delete: killed anywhere, the next run does the rest, and the trash's end is on record before there
-        is anything in it. False where the object is gone already: a sweep or another run was first."""
+        """Record, copy, delete: killed anywhere, the next run does the rest, and the end of what is in the trash is on
+        record before it is there. False where the object is gone already: a sweep or another run was first."""
         trash_key = TRASH + key
         await _record(self.uploads.db, key, "trashed", at, trash_key=trash_key, purge_at=at + self.trash_life)
         try:
