@@ -20,6 +20,7 @@ import budgets
 import database
 import delivering
 import large_files
+import media
 import recordings
 import starting
 import streams
@@ -39,6 +40,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "media": media.measure,
     "large": large_files.measure,
     "streams": streams.measure,
     "telling": telling.measure,
