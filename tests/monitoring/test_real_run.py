@@ -24,6 +24,7 @@ from servers.postgres import missing, passable_folder
 from servers.receiver import receiving
 from servers.serving import Mooring
 
+pytestmark = pytest.mark.timeout(300)  # real scrapes, on a machine that may be busy
 LAST = timedelta(minutes=2)
 PICTURE = Path(__file__).parents[2] / "docs/how-to/monitoring.png"
 PANELS = [panel for row in ROWS for panel in row.panels]
