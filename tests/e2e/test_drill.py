@@ -178,6 +178,7 @@ def test_whatever_dies_every_upload_ends_once_and_nothing_is_left(
         finally:
             over.set()
             striking.join()
+            client.http.close()
     assert len(set(ids)) == UPLOADS
 
     until(lambda: httpx.get(f"{url}/health", trust_env=False, timeout=20).status_code == 200, 60)
