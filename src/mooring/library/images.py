@@ -7,6 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from mooring.db.plans import UNSEEN_IDS
 from mooring.db.pool import Database, Executor
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.lifecycle import STORED
@@ -57,11 +58,11 @@ async def of_owner(tx: Executor, photo_id: int, user_id: int, size: Size) -> Ser
 async def of_owners(tx: Executor, asked: Sequence[Asked]) -> list[ServedFile | None]:
     """The same for many, each with its own answer, in order."""
     rows = await tx.fetch(
-        """
+        f"""
 SELECT a.place, coalesce(r.object_key, u.object_key), coalesce(r.etag, u.etag),
        coalesce(r.content_type, u.content_type), coalesce(r.size_bytes, u.file_size), u.original_filename,
        CASE WHEN r.name IS NULL THEN u.completed_at END, r.name IS NOT NULL
-FROM unnest($1::bigint[], $2::bigint[], $3::text[]) WITH ORDINALITY AS a(photo_id, user_id, size, place)
+FROM unnest({UNSEEN_IDS}, $2::bigint[], $3::text[]) WITH ORDINALITY AS a(photo_id, user_id, size, place)
 JOIN uploads u ON u.id = a.photo_id AND u.uploader_id = a.user_id AND u.kind = 'photo'
     AND u.processing_status = ANY ($4::text[])
 LEFT JOIN renditions r ON r.upload_id = u.id AND r.name = a.size""",

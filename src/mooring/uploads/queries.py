@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from mooring.db.plans import UNSEEN_IDS
 from mooring.db.pool import Executor
 from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Upload, upload_of
 from mooring.uploads.quota import Plan
@@ -127,7 +128,7 @@ async def issue(
 
 
 async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
-    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.id = ANY ($1::bigint[])", upload_ids)
+    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.id = ANY ({UNSEEN_IDS})", upload_ids)
     return {row[0]: upload_of(row) for row in rows}
 
 
