@@ -3,5 +3,7 @@
 It does so for as long as a plan for the values at hand looks cheaper than the one for any: with a list of ids that is
 always, since it then knows how many there are. For statements of a dozen parts that takes as long as running them."""
 
-# The first parameter, a list of ids, as the planner can't see it.
-UNSEEN_IDS = "(SELECT $1::bigint[])::bigint[]"
+
+def unseen(type_: str) -> str:
+    """The first parameter, a list, as the planner can't see it."""
+    return f"(SELECT $1::{type_}[])::{type_}[]"

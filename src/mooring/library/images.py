@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from mooring.db.plans import UNSEEN_IDS
+from mooring.db.plans import unseen
 from mooring.db.pool import Database, Executor
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.lifecycle import STORED
@@ -62,7 +62,7 @@ async def of_owners(tx: Executor, asked: Sequence[Asked]) -> list[ServedFile | N
 SELECT a.place, coalesce(r.object_key, u.object_key), coalesce(r.etag, u.etag),
        coalesce(r.content_type, u.content_type), coalesce(r.size_bytes, u.file_size), u.original_filename,
        CASE WHEN r.name IS NULL THEN u.completed_at END, r.name IS NOT NULL
-FROM unnest({UNSEEN_IDS}, $2::bigint[], $3::text[]) WITH ORDINALITY AS a(photo_id, user_id, size, place)
+FROM unnest({unseen("bigint")}, $2::bigint[], $3::text[]) WITH ORDINALITY AS a(photo_id, user_id, size, place)
 JOIN uploads u ON u.id = a.photo_id AND u.uploader_id = a.user_id AND u.kind = 'photo'
     AND u.processing_status = ANY ($4::text[])
 LEFT JOIN renditions r ON r.upload_id = u.id AND r.name = a.size""",

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from mooring.db.plans import UNSEEN_IDS
+from mooring.db.plans import unseen
 from mooring.db.pool import Executor
 from mooring.jobs.queue import enqueueing
 
@@ -106,11 +106,11 @@ class Move(NamedTuple):
 # from `q`, the CHECKs would first judge what comes of the snapshot's row, where less may be than is taken away.
 ADVANCE = f"""
 WITH asked AS (
-    SELECT * FROM unnest({UNSEEN_IDS}, $2::text[], $3::text[], $4::jsonb[], $10::text[])
+    SELECT * FROM unnest({unseen("bigint")}, $2::text[], $3::text[], $4::jsonb[], $10::text[])
                AS a(id, etag, error, detail, trigger)
 ), locked AS MATERIALIZED (
     SELECT u.id, u.processing_status AS was, u.reserved_bytes AS held
-    FROM uploads u WHERE u.id = ANY ({UNSEEN_IDS}) ORDER BY u.id FOR UPDATE
+    FROM uploads u WHERE u.id = ANY ({unseen("bigint")}) ORDER BY u.id FOR UPDATE
 ), moved AS (
     UPDATE uploads u
     SET processing_status = $5,

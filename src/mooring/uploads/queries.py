@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from mooring.db.plans import UNSEEN_IDS
+from mooring.db.plans import unseen
 from mooring.db.pool import Executor
 from mooring.uploads.lifecycle import COLUMNS, SLOW_PUT, STORED, Upload, upload_of
 from mooring.uploads.quota import Plan
@@ -128,7 +128,7 @@ async def issue(
 
 
 async def find(tx: Executor, upload_ids: Sequence[int]) -> dict[int, Upload]:
-    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.id = ANY ({UNSEEN_IDS})", upload_ids)
+    rows = await tx.fetch(f"SELECT {COLUMNS} FROM uploads u WHERE u.id = ANY ({unseen('bigint')})", upload_ids)
     return {row[0]: upload_of(row) for row in rows}
 
 
@@ -142,7 +142,7 @@ async def find_by_keys(tx: Executor, object_keys: Iterable[str]) -> dict[str, Up
     if not ours:
         return {}
     rows = await tx.fetch(
-        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = ANY ($1::uuid[]) AND u.object_key = ANY ($2::text[])",
+        f"SELECT {COLUMNS} FROM uploads u WHERE u.uuid = ANY ({unseen('uuid')}) AND u.object_key = ANY ($2::text[])",
         list(ours.values()),
         list(ours),
     )
