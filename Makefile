@@ -33,6 +33,9 @@ bench: .venv/.dev  ## measure against the budgets in bench/README.md
 bench-peers: .venv/.dev  ## measure against other projects that hand out upload URLs
 	@BIN=$(BIN) sh bench/run.sh peers
 
+bench-triggers: .venv/.dev  ## compare guide 004's four triggers on the same uploads
+	$(BIN)/python bench/triggers.py --write
+
 lock:  ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --group build pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -c requirements.lock --group build --group dev pyproject.toml -o requirements-dev.lock
@@ -50,4 +53,4 @@ lock:  ## write the lock files anew from pyproject.toml (needs uv)
 	$(PIP_INSTALL) -r requirements-dev.lock
 	@touch $@
 
-.PHONY: help setup run test check e2e monitoring bench bench-peers lock
+.PHONY: help setup run test check e2e monitoring bench bench-peers bench-triggers lock

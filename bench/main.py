@@ -20,10 +20,13 @@ import budgets
 import database
 import delivering
 import large_files
+import media
 import recordings
 import starting
 import streams
+import sweeping
 import table
+import telling
 from asked import Asked
 from ground import BENCH, OTHER_CORES, SERVER_CORE, WORK
 from table import Line
@@ -37,8 +40,11 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "photos": delivering.measure,
     "pictures": after_arrival.measure,
     "recordings": recordings.measure,
+    "media": media.measure,
     "large": large_files.measure,
     "streams": streams.measure,
+    "telling": telling.measure,
+    "sweeping": sweeping.measure,
     "peers": against_peers.measure,
 }
 

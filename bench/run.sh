@@ -40,6 +40,7 @@ need wrk wrk
 need taskset util-linux
 venv "$WORK/venv" bench/requirements.lock
 need nginx nginx-light
+need ffmpeg ffmpeg
 if [ "${1:-}" = peers ]; then
     need node nodejs
     need npm npm

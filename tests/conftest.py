@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 pytest_plugins = [
+    "servers.logs",
     "servers.postgres",
     "servers.swift",
     "servers.ceph",
@@ -16,6 +17,7 @@ pytest_plugins = [
     "servers.prometheus",
     "servers.brokers",
     "servers.receiver",
+    "servers.collector",
 ]
 
 

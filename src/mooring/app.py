@@ -94,6 +94,8 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
     for module in routed:
         app.include_router(module.router)
     errors.install(app)
+    app.state.metrics = metrics
+    app.state.siblings = None  # of one of several processes: the way to what the others count
     app.doors = _doors(app, settings, metrics)
     _document_hot_routes(app)
     return app

@@ -66,16 +66,28 @@ def serve(
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one")
     ] = 8000,
+    processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=64, help="Server processes behind it [default: MOORING_PROCESSES]"),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Serve the API.
 
     Its database and files are in the data folder, unless MOORING_DATABASE_URL and MOORING_STORAGE say otherwise.
     """
-    from mooring import server  # no other command needs the web framework, which takes longer to load than they to run
+    from mooring import (  # no other command needs the web framework, which takes longer to load than they to run
+        server,
+        several,
+    )
 
     with explained():
-        server.serve(settings_of(data), host=host, port=port)
+        asked = {} if processes is None else {"processes": processes}
+        settings = settings_of(data).model_copy(update=asked)
+        if settings.processes > 1:
+            several.serve_by_several(settings, host=host, port=port)
+            return
+        server.serve(settings, host=host, port=port)
 
 
 @app.command()
@@ -84,6 +96,12 @@ def worker(
         int | None,
         typer.Option(metavar="N", min=1, max=64, help="Jobs at once [default: MOORING_WORKER_CONCURRENCY]"),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, max=65535, help="Port for /metrics and /health [default: MOORING_WORKER_METRICS_PORT]"
+        ),
+    ] = None,
     data: Data = None,
 ) -> None:
     """Work on what arrived, in a process of its own.
@@ -91,7 +109,8 @@ def worker(
     Any number may run, on any machine that reaches the database and the storage.
     """
     with explained():
-        asked = {} if concurrency is None else {"worker_concurrency": concurrency}
+        given = {"worker_concurrency": concurrency, "worker_metrics_port": metrics_port}
+        asked = {name: value for name, value in given.items() if value is not None}
         work(settings_of(data).model_copy(update=asked))
 
 

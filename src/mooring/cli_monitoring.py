@@ -1,20 +1,20 @@
-"""`mooring monitoring …` and `mooring report`: parses, calls, prints, like `cli.py`, which has room for no more."""
+"""`mooring monitoring …` and `mooring report`: parses, calls, prints, like `cli.py`, which has room for no more.
+
+What they need is imported when they are called: no other command has to wait for it."""
 
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mooring import clock
 from mooring.indoors import AsJson, Data, in_house
-from mooring.observe.monitoring.checklist import SPANS, Period
-from mooring.observe.monitoring.export import ROWS, differing, files, write
-from mooring.observe.monitoring.places import Places
-from mooring.observe.monitoring.promql import broken
-from mooring.observe.monitoring.report import as_page, as_text, reported
 from mooring.terminal import explained, show, span
+
+if TYPE_CHECKING:
+    from mooring.observe.monitoring.checklist import Period
 
 commands = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Alert rules, dashboards, and pictures of how things are."
@@ -41,12 +41,16 @@ def export(
 
     Where they are and who is told is set by MOORING_MONITORING_ variables.
     """
+    from mooring.observe.monitoring.export import ROWS, differing, files, write
+    from mooring.observe.monitoring.places import Places
+    from mooring.observe.monitoring.promql import broken
+
     with explained():
         texts = files(Places())
-    if not check:
-        write(out, texts)
-        typer.echo(f"Wrote {len(texts)} files to {out}.")
-        return
+        if not check:
+            write(out, texts)
+            typer.echo(f"Wrote {len(texts)} files to {out}.")
+            return
     wrong = [f"differs: {out / name}" for name in differing(out, texts)]
     wrong += [said] if (said := broken(ROWS)) else []
     for line in wrong:
@@ -61,11 +65,18 @@ def preview(
     last: Annotated[timedelta, typer.Option(parser=span, metavar="SPAN", help="How far back")] = timedelta(hours=1),
     prometheus: Address = None,
 ) -> None:
-    """Draw the dashboard's panels to one page, for whoever has no Grafana at hand."""
-    from mooring.observe.monitoring.preview import drawn  # loads a plotting library
+    """Draw the dashboard to one page.
+
+    For whoever has no Grafana at hand: nothing in it is from elsewhere.
+    """
+    if last < timedelta(seconds=10):
+        raise typer.BadParameter("--last must be 10s at least: there is nothing to draw.")
+    from mooring.observe.monitoring.export import keep
+    from mooring.observe.monitoring.places import Places
+    from mooring.observe.monitoring.preview import drawn
 
     with explained():
-        out.write_text(drawn(prometheus or Places().prometheus, last))
+        keep(out, drawn(prometheus or Places().prometheus, last))
     typer.echo(f"Wrote {out}.")
 
 
@@ -79,16 +90,20 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Go through the checklist of the day, the week or the month."""
+    from mooring.observe.monitoring.export import keep
+    from mooring.observe.monitoring.places import Places
+    from mooring.observe.monitoring.report import as_page, as_text, reported
+
     period = _one_period(day=day, week=week, month=month)
     where = prometheus or Places().prometheus
     found = in_house(data, lambda house: reported(house.db, where, period, at=clock.now()))
     if html is not None:
-        html.write_text(as_page(found))
+        with explained():
+            keep(html, as_page(found))
     show(asdict(found), as_json, as_text(found))
 
 
-def _one_period(**asked: bool) -> Period:
-    chosen = [period for period in SPANS if asked[period]]
-    if len(chosen) > 1:
+def _one_period(*, day: bool, week: bool, month: bool) -> "Period":
+    if day + week + month > 1:
         raise typer.BadParameter("one of --day, --week and --month, not several.")
-    return chosen[0] if chosen else "day"
+    return "month" if month else "week" if week else "day"

@@ -24,7 +24,7 @@ def settings_of(data: Path | None) -> Settings:
     """Also sends the log to standard error. Unless a level was asked for, a person hears of trouble only."""
     settings = Settings() if data is None else Settings(data=data)
     asked_for = "log_level" in settings.model_fields_set
-    configure_logs(settings.log_level if asked_for else "warning", sys.stderr.buffer)
+    configure_logs(settings.log_level if asked_for else "warning", sys.stderr.buffer, settings.secrets)
     return settings
 
 

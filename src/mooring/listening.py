@@ -19,7 +19,7 @@ def listen(settings: Settings, url: str) -> None:
     source = source_of(url)
     if "event" not in settings.triggers:
         raise TriggerOff("event")
-    configure_logs(settings.log_level)
+    configure_logs(settings.log_level, secrets=settings.secrets)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_listen(settings, source))
 

@@ -15,24 +15,34 @@ from mooring.app import create_app
 from mooring.errors import SetupProblem
 from mooring.hanging_up import SocketProtocol
 from mooring.observe.logs import configure_logs
+from mooring.observe.siblings import Siblings
 from mooring.sendfile import SendfileProtocol
 from mooring.settings import Settings
 
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Until SIGTERM or Ctrl-C; then drain, let what is under way finish, and return."""
-    with _listen(host, port) as listening:
-        address = f"http://{_in_url(host)}:{listening.getsockname()[1]}"
-        greeting = _greeting(settings, address, host)
+    with listen(host, port) as listening:
+        address = address_of(host, listening)
+        greeting = greeting_of(settings, address, host)
         settings = settings if settings.public_url else settings.model_copy(update={"public_url": address})
-        log = configure_logs(settings.log_level)
-        app = create_app(settings)
-        try:
-            _Server(app, settings, greeting).run(sockets=[listening])
-        except SystemExit:
-            raise app.state.failure from None
-        finally:
-            log.flush()
+        serve_on(listening, settings, greeting=greeting)
+
+
+def serve_on(
+    listening: socket.socket, settings: Settings, *, greeting: str = "", siblings: socket.socket | None = None
+) -> None:
+    """`siblings`: the way to the process that started several."""
+    log = configure_logs(settings.log_level, secrets=settings.secrets)
+    app = create_app(settings)
+    if siblings is not None:
+        app.state.siblings = Siblings(siblings, app.state.metrics)
+    try:
+        _Server(app, settings, greeting).run(sockets=[listening])
+    except SystemExit:
+        raise app.state.failure from None
+    finally:
+        log.flush()
 
 
 class _Server(uvicorn.Server):
@@ -63,6 +73,13 @@ class _Server(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
         sys.stderr.write(self._greeting)
+        if self._app.state.siblings is not None:
+            await self._app.state.siblings.join()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self._app.state.siblings is not None:
+            await self._app.state.siblings.leave()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -89,7 +106,7 @@ class _Server(uvicorn.Server):
             house.telling.live.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
@@ -99,7 +116,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _greeting(settings: Settings, address: str, host: str) -> str:
+def greeting_of(settings: Settings, address: str, host: str) -> str:
     lines = [f"Mooring serves at {address}  (the API explained: {address}/docs)"]
     if settings.is_embedded:
         lines.append(f"Its database is in {settings.data}. Stop it with Ctrl-C.")
@@ -110,5 +127,6 @@ def _greeting(settings: Settings, address: str, host: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def address_of(host: str, listening: socket.socket) -> str:
+    """Where it listens, as a URL."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 import limits
 from pydantic import AliasChoices, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from mooring.watched import Watched
 
 Seconds = Annotated[int, Field(gt=0)]
 JobSeconds = Annotated[int, Field(ge=1, le=86_400)]
@@ -32,7 +34,7 @@ def _named(own: str, *others: str) -> AliasChoices:
     return AliasChoices(f"MOORING_{own}", *others)
 
 
-class Settings(BaseSettings):
+class Settings(Watched):
     model_config = SettingsConfigDict(env_prefix="MOORING_", extra="ignore", populate_by_name=True, frozen=True)
 
     # ── where things are ──
@@ -232,10 +234,6 @@ class Settings(BaseSettings):
     )
 
     # ── the process ──
-    environment: str = Field("dev", description="Shown in `photo_api_app_info`")
-    metrics_top: int = Field(
-        100, ge=1, le=10_000, description="Users, and clients, that metrics tell apart; the rest are `other`"
-    )
     drain_seconds: float = Field(
         0,
         ge=0,
@@ -244,7 +242,6 @@ class Settings(BaseSettings):
     )
     stop_seconds: int = Field(30, ge=1, le=600, description="On SIGTERM, requests under way get this long to finish")
     max_body_bytes: int = Field(2 * 2**20, ge=1024, description="Largest JSON or form body")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged")
 
     @field_validator("cors_origins", "triggers", mode="before")
     @classmethod

@@ -38,6 +38,7 @@ from mooring.library.shared import Shared
 from mooring.library.songs import Songs
 from mooring.library.uppy import Uppy, uppy_over
 from mooring.library.videos import Videos
+from mooring.observe.logs import configured_lines
 from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Sandbox
 from mooring.secret import secret_of
@@ -55,6 +56,7 @@ from mooring.uploads.reconcile import Reconciliation
 from mooring.uploads.service import Uploads
 from mooring.uploads.storage_events import Doorbell, StorageEvents
 from mooring.uploads.sweep import Sweep
+from mooring.watched import shipping_of
 from mooring.workshop import sandbox_of, worker_of
 
 
@@ -123,12 +125,15 @@ async def open_house(
     """Everything running; closed again at the end of the block."""
     metrics = metrics or Metrics(settings.metrics_top)
     async with AsyncExitStack() as closing:
+        await closing.enter_async_context(shipping_of(settings, metrics))
         url = await open_database_server(settings, closing)
         await migrate(url)
         most = settings.database_connections
         db = await open_database(url, most=most, on_error=metrics.db_errors.inc)
         closing.push_async_callback(db.close)
         secret = secret_of(settings)
+        if lines := configured_lines():
+            lines.hide(secret)
         doorbell = Doorbell()
         storage = storage_of(settings, secret, clock, doorbell.ring)
         closing.push_async_callback(storage.close)

@@ -1,3 +1,14 @@
+from pathlib import Path
+
+import pytest
+
 from servers.serving import mooring
 
 __all__ = ["mooring"]
+
+# `make e2e` alone: one needs Ceph, the other takes minutes.
+ONLY_THERE = ("test_bucket_events.py", "test_drill.py")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if collection_path.name in ONLY_THERE and not config.getoption("--ceph") else None

@@ -20,16 +20,10 @@ SECRET = "a secret of the tests/with more"
 PICTURE = jpeg(detailed(640, 480))
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Of the storages that are here only Ceph has events."""
-    if "storage" in metafunc.fixturenames:
-        metafunc.parametrize("storage", ["ceph"] if metafunc.config.getoption("--ceph") else [], indirect=True)
-
-
 @pytest.fixture
-def storage(request: pytest.FixtureRequest) -> S3Server:
-    server: S3Server = request.getfixturevalue(request.param)
-    return server
+def storage(ceph: S3Server) -> S3Server:
+    """Of the storages that are here only Ceph has events."""
+    return ceph
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import signal
 import time
 from typing import Any
 
+import httpx
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
+from films import film
 from pictures import detailed, jpeg, secretive_exif
 from servers.serving import Mooring, Person, Serving, put, until
 
@@ -98,3 +100,22 @@ def test_asked_to_stop_it_finishes_what_it_can_and_hands_back_the_rest(mooring: 
     until(lambda: child_of(patient))
     assert patient.end() == 0
     assert person.state(quick) == "COMPLETED"
+
+
+def test_killed_in_the_middle_of_a_video_there_is_one_result_in_the_end(mooring: Mooring) -> None:
+    person = mooring.serve().sign_in()
+    worker = mooring.work()
+    body = film(seconds=5, size=(1280, 720))
+    asked = {"filename": "a.mp4", "contentType": "video/mp4", "fileSize": len(body)}
+    video = person.http.post("/api/videos/presigned-url", json=asked).json()
+    httpx.put(video["uploadUrl"], content=body, headers=video["uploadHeaders"], trust_env=False, timeout=30)
+    assert person.http.post(f"/api/videos/{video['videoId']}/complete", json={}).status_code == 200
+    issued = {"photo_id": video["videoId"]}
+    child = held_in_the_middle(worker)
+    worker.end(signal.SIGKILL)
+    until(lambda: is_gone(child))
+    mooring.work()
+    until_is(person, issued, "COMPLETED", 60)
+    assert story(person, issued) == ["issued", "arrived", "begun", "completed"]
+    shown = person.http.get(f"/api/videos/{video['videoId']}").json()
+    assert (shown["progress"], len(shown["renditions"])) == (100, 2)

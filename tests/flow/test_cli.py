@@ -38,7 +38,8 @@ def test_what_makes_no_sense_is_said_before_anything_is_done(words: str, complai
 
 
 @pytest.mark.parametrize("command", ["", "serve", "sweep", "reconcile", "incomplete", "migrate", "db url", "db shell",
-                                     "user create", "storage setup", "version"])  # fmt: skip
+                                     "user create", "storage setup", "version", "report", "monitoring",
+                                     "monitoring export", "monitoring preview"])  # fmt: skip
 def test_every_command_explains_itself(command: str) -> None:
     ran = CliRunner().invoke(app, [*command.split(), "--help"])
     assert ran.exit_code == 0

@@ -186,6 +186,13 @@ async def test_what_is_no_recording_is_told_so_in_a_sentence(body: bytes, reason
     assert (outcome.reason, outcome.is_final) == (reason, True)
 
 
+@pytest.mark.parametrize(("form", "codec"), [("aiff", "pcm_s16be"), ("mpegts", "aac"), ("caf", "pcm_s16le")])
+async def test_only_formats_that_are_named_are_read(form: str, codec: str) -> None:
+    """Each that is read is one more that may be attacked; some open what the file names."""
+    outcome = await spoiled(sounds.written(form, codec, tone(0.2), 44100))
+    assert outcome.reason == "The file is no recording that we know."
+
+
 async def test_a_film_without_sound_is_no_recording() -> None:
     import films
 

@@ -86,7 +86,7 @@ def test_every_threshold_of_the_guide_is_in_the_table() -> None:
 
 def test_every_alert_says_what_it_is_and_leads_to_its_section() -> None:
     for rule in rules():
-        said = rule.annotations
+        said = rule.annotations()
         assert rule.severity in ("warning", "critical"), rule.name
         assert all(said[name] for name in ("summary", "description", "guide")), rule.name
         page, _, anchor = said["runbook_url"].partition("#")

@@ -162,6 +162,8 @@ def registered(metrics: Metrics) -> dict[str, Any]:
     for one in vars(metrics).values():
         if isinstance(one, Tally | Spread):
             found[one.name] = one
+            if isinstance(one, Spread) and one.counter:
+                found[one.counter[0]] = one
         elif isinstance(one, MetricWrapperBase) and one._labelvalues == ():
             found[f"{one._name}_total" if isinstance(one, Counter) else one._name] = one
     return found
@@ -171,7 +173,7 @@ def shape(name: str, one: Any) -> Shape:
     if isinstance(one, Growth):
         return Gauge, GAUGES[name][1]
     if isinstance(one, Tally | Spread):
-        return Counter if isinstance(one, Tally) else Histogram, one.labels
+        return Histogram if isinstance(one, Spread) and one.name == name else Counter, one.labels
     return type(one), tuple(one._labelnames)
 
 
@@ -224,7 +226,8 @@ def test_every_metric_is_on_its_page() -> None:
 
 def test_buckets_are_the_guides_and_the_pages() -> None:
     rows = {row[0].strip("`"): [float(bound) for bound in row[1].split(",")] for row in table(METRICS, "Histogram")}
-    histograms = {name: one for name, one in registered(Metrics()).items() if isinstance(one, Histogram | Spread)}
+    found = registered(Metrics())
+    histograms = {name: one for name, one in found.items() if shape(name, one)[0] is Histogram}
     assert rows["http_request_duration_seconds"] == REQUEST_BUCKETS
     assert rows == {name: bounds(one) for name, one in histograms.items()}
 

@@ -75,6 +75,7 @@ def use(house: Watched, hook: str, rounds: int = 3) -> None:
     for number in range(rounds):
         register(house, number)
         photos(house, person, stranger, 2 + number % 5)
+        photos(house, stranger, person, 1)
         shares(house, person, stranger)
         events(house, person)
         recordings(person)

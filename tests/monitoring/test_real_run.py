@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image, ImageChops
 
 from monitoring.busy import Watched, use, watched
 from mooring import clock
@@ -38,7 +39,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         mooring = Mooring(short / "data")
         try:
             with watched(mooring, tmp_path_factory.mktemp("monitoring")) as house, somebody_elses() as hook:
-                use(house, hook.url(), rounds=60 if request.config.getoption("--picture") else 3)
+                use(house, hook.url(), rounds=14 if request.config.getoption("--picture") else 3)
                 yield house
         finally:
             for serving in mooring.served:
@@ -102,7 +103,15 @@ def test_the_preview_shows_everything_and_asks_nobody(
     picture = photographed(tmp_path / "preview.html")
     assert picture.stat().st_size > 100_000
     if request.config.getoption("--picture"):
-        shutil.copy(picture, PICTURE)
+        trimmed(picture).save(PICTURE, optimize=True)
+
+
+def trimmed(picture: Path) -> Image.Image:
+    """Without the empty paper below."""
+    whole = Image.open(picture).convert("RGB")
+    paper = Image.new("RGB", whole.size, whole.getpixel((0, 0)))
+    _, _, _, bottom = ImageChops.difference(whole, paper).getbbox() or (0, 0, 0, whole.height)
+    return whole.crop((0, 0, whole.width, min(whole.height, bottom + 30)))
 
 
 def photographed(page: Path) -> Path:
@@ -110,7 +119,7 @@ def photographed(page: Path) -> Path:
     if program is None:
         missing("Chromium is not installed: apt-get install chromium")
     picture = page.with_suffix(".png")
-    words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1500,3080"]
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1500,4000"]
     profile = f"--user-data-dir={page.parent / 'profile'}"
     command = [program, *words, profile, f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=60)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from mooring.db.embedded import Embedded
+from servers.logs import check_written
 
 COMMAND = Path(sys.executable).with_name("mooring")
 BODY = b"\xff\xd8\xff and so on"
@@ -44,7 +45,7 @@ class Serving:
     @property
     def url(self) -> str:
         """Where it serves, as it says itself."""
-        return until(self._said)
+        return until(self._said, 60)  # a machine may be busy
 
     def _said(self) -> str | None:
         found = re.search(r"serves at (http://\S+)", self.err.read_text())
@@ -129,6 +130,7 @@ def mooring(short_folder: Path) -> Iterator[Mooring]:
     if mooring.data.exists():
         with Embedded(mooring.data):
             """The last user stops what a `kill -9` left."""
+    check_written(*(file for serving in mooring.served for file in (serving.out, serving.err)))
 
 
 @dataclass

@@ -33,7 +33,7 @@ class Container:
     def __init__(self, settings: Settings) -> None:
         if Trigger.FUNCTION not in settings.triggers:
             raise TriggerOff(Trigger.FUNCTION)
-        self._lines = configure_logs(settings.log_level)
+        self._lines = configure_logs(settings.log_level, secrets=settings.secrets)
         self._loop = asyncio.new_event_loop()
         self._closing = AsyncExitStack()
         opening = self._closing.enter_async_context(open_storage_events(settings, connections=1))

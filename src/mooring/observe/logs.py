@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
@@ -11,12 +12,14 @@ import structlog
 from pydantic_core import to_json
 from structlog.typing import EventDict
 
+from mooring.observe.redaction import Redaction
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def configure_logs(level: str, to: BinaryIO | None = None) -> "Lines":
-    """To standard output, unless told otherwise."""
-    lines = Lines(to or sys.stdout.buffer)
+def configure_logs(level: str, to: BinaryIO | None = None, secrets: Iterable[str] = ()) -> "Lines":
+    """To standard output, unless told otherwise. `secrets` are never written, whatever happens."""
+    lines = Lines(to or sys.stdout.buffer, Redaction(secrets))
     structlog.configure(
         processors=[_render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -26,13 +29,26 @@ def configure_logs(level: str, to: BinaryIO | None = None) -> "Lines":
     return lines
 
 
+def configured_lines() -> "Lines | None":
+    """Where this process' lines go, if somebody said so."""
+    factory = structlog.get_config()["logger_factory"]
+    lines = factory() if callable(factory) else None
+    return lines if isinstance(lines, Lines) else None
+
+
 class Lines:
     """What is logged in one turn of the event loop is written in one go; without a loop, at once."""
 
-    def __init__(self, to: BinaryIO) -> None:
+    def __init__(self, to: BinaryIO, redaction: Redaction) -> None:
         self._to = to
+        self._redaction = redaction
         self._waiting: list[bytes] = []
         self._waits_for: asyncio.AbstractEventLoop | None = None
+        self.also: Callable[[Sequence[bytes]], None] | None = None  # gets what was written
+
+    def hide(self, secret: str) -> None:
+        """One that was not known before."""
+        self._redaction.add(secret)
 
     def msg(self, line: bytes) -> None:
         self._waiting.append(line)
@@ -49,8 +65,14 @@ class Lines:
 
     def flush(self) -> None:
         waiting, self._waiting, self._waits_for = self._waiting, [], None
-        self._to.write(b"".join(waiting))
+        written = b"".join(waiting)
+        if self._redaction.suspects(written):
+            waiting = [self._redaction.clean(line) for line in waiting]
+            written = b"".join(waiting)
+        self._to.write(written)
         self._to.flush()
+        if self.also is not None and waiting:
+            self.also(waiting)
 
 
 def _render(_: Any, level: str, event: EventDict) -> bytes:

@@ -1,8 +1,8 @@
 """What looking is counted by: images, share links, and who guesses at them."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
-from mooring.observe.tally import Ranked, Spread, Tally
+from mooring.observe.tally import Ranked, Spread
 from mooring.observe.words import Access, Granted, TokenStatus
 
 ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -10,26 +10,22 @@ ACCESS_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 class OfAccess:
     def _count_images(self, registry: CollectorRegistry) -> None:
-        access = ["access_type", "result"]
-        self.image_accesses = Tally("photo_api_image_access_total", "Images asked for", access, registry=registry)
-        self.image_access_seconds = Spread(
+        self.image_accesses = Spread(
             "photo_api_image_access_duration_seconds",
             "Time until the redirect, or the first bytes",
-            access,
+            ["access_type", "result"],
             buckets=ACCESS_BUCKETS,
+            counter=("photo_api_image_access_total", "Images asked for"),
             registry=registry,
         )
 
     def _count_share_links(self, registry: CollectorRegistry, most: int) -> None:
-        opening = ["token_status", "result"]
-        self.share_access = Counter(
-            "photo_api_share_link_access_total", "Share links asked for", opening, registry=registry
-        )
-        self.share_access_seconds = Histogram(
+        self.share_access = Spread(
             "photo_api_share_link_access_duration_seconds",
             "Time to open a share link, or to refuse it",
-            opening,
+            ["token_status", "result"],
             buckets=ACCESS_BUCKETS,
+            counter=("photo_api_share_link_access_total", "Share links asked for"),
             registry=registry,
         )
         self.share_guesses = Ranked(
@@ -47,12 +43,10 @@ class OfAccess:
         )
 
     def image_access(self, access_type: Access, result: Granted, seconds: float) -> None:
-        self.image_accesses.inc(access_type, result)
-        self.image_access_seconds.observe(seconds, access_type, result)
+        self.image_accesses.observe(seconds, access_type, result)
 
     def share_opened(self, token_status: TokenStatus, result: Granted, seconds: float) -> None:
-        self.share_access.labels(token_status, result).inc()
-        self.share_access_seconds.labels(token_status, result).observe(seconds)
+        self.share_access.observe(seconds, token_status, result)
 
     def share_guessed(self, client_id: str) -> None:
         self.share_guesses.inc(client_id)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from mooring.observe.tally import Spread, Tally
 
@@ -28,7 +28,7 @@ class OfArrivals:
             starts=each,
             registry=registry,
         )
-        self.storage_events = Counter(
+        self.storage_events = Tally(
             "photo_api_storage_events_total", "What became of what storage told", ["result"], registry=registry
         )
 
@@ -40,4 +40,4 @@ class OfArrivals:
 
     def told(self, result: str, count: int) -> None:
         if count:
-            self.storage_events.labels(result).inc(count)
+            self.storage_events.inc(result, by=count)

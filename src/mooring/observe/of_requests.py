@@ -16,11 +16,14 @@ LOGIN_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0)
 class OfRequests:
     def _count_requests(self, registry: CollectorRegistry) -> None:
         request = ["method", "handler", "status"]
-        self.requests = Tally("http_requests_total", "Requests", request, registry=registry)
-        self.request_seconds = Spread(
-            "http_request_duration_seconds", "Time to answer", request, buckets=REQUEST_BUCKETS, registry=registry
+        self.requests = Spread(
+            "http_request_duration_seconds",
+            "Time to answer",
+            request,
+            buckets=REQUEST_BUCKETS,
+            counter=("http_requests_total", "Requests"),
+            registry=registry,
         )
-        self._by_request: dict[tuple[str, str, int], tuple[str, str, str]] = {}
 
         self.login_seconds = Histogram(
             "photo_api_login_duration_seconds",
@@ -55,11 +58,7 @@ class OfRequests:
 
     def answered(self, method: str, handler: str, status: int, seconds: float) -> None:
         """On the path of every request."""
-        labels = self._by_request.get((method, handler, status))
-        if labels is None:
-            labels = self._by_request[method, handler, status] = (method, handler, str(status))
-        self.requests.inc(*labels)
-        self.request_seconds.observe(seconds, *labels)
+        self.requests.observe(seconds, method, handler, status)
 
     @contextmanager
     def login(self) -> Iterator[None]:

@@ -72,7 +72,7 @@ class OfUploads:
         user = str(user_id)
         self.outcomes.inc(kind, "arrived")
         if kind == "photo":
-            self.photo_bytes.inc(user, by=file_size)
+            self.photo_bytes.count(user, by=file_size)
         self.growth.stored(kind, user, file_size)
 
     def ended(self, kind: str, outcome: Arrival) -> None:

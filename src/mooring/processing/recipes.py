@@ -19,9 +19,9 @@ def photo(*, seconds: int, memory_bytes: int, max_pixels: int) -> Recipe:
     return Recipe("photo", ("thumb", "large", "clean"), seconds, memory_bytes, {"max_pixels": max_pixels})
 
 
-def recording(*, seconds: int, memory_bytes: int, max_seconds: int) -> Recipe:
+def recording(*, seconds: int, memory_bytes: int, max_seconds: int, has_spare: bool = True) -> Recipe:
     limits = {"max_seconds": max_seconds}
-    return Recipe("recording", ("audio", "peaks"), seconds, memory_bytes, limits, has_spare=True)
+    return Recipe("recording", ("audio", "peaks"), seconds, memory_bytes, limits, has_spare=has_spare)
 
 
 def video(*, seconds: int, memory_bytes: int, max_seconds: int, max_pixels: int, threads: int) -> Recipe:

@@ -112,7 +112,7 @@ class Sandbox:
     ) -> tuple[int | None, dict[str, Any], str]:
         """Its exit code, or None where its time was over; what it answered, and complained of."""
         child = await self._ordered(recipe, json.dumps(order).encode(), [file.fileno() for file in files])
-        if recipe.has_spare:
+        if recipe.has_spare and recipe.module not in self._spares:
             self._spares[recipe.module] = asyncio.create_task(_started(recipe))
         answer, complained = {}, ""
         try:

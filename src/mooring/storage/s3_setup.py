@@ -12,7 +12,8 @@ from mooring.storage.s3_rules import RULE, put_rule, said
 STALE_AFTER_DAYS = 7
 _NO_CORS = (
     "Browsers can't upload until the bucket answers CORS requests: allow PUT, GET and HEAD with any header "
-    "from {origins}, and expose ETag, in the storage's own settings or in a proxy before it."
+    "from {origins}, and expose ETag, in the storage's own settings (of Swift: those of the containers NAME and "
+    "NAME+segments) or in a proxy before it."
 )
 _NO_LIFECYCLE = (
     "Nothing is lost: `mooring reconcile` aborts stale multipart uploads. Run it now and then, "

@@ -69,21 +69,30 @@ class StorageEvents:
         account = Account(heard.unreadable[:MOST_NAMED])
         account.counts[Result.IGNORED] += heard.ignored
         account.counts[Result.UNREADABLE] += len(heard.unreadable)
-        waiting = iter(heard.told)
+        try:
+            await self._settle_all(heard.told, account, trigger)
+        finally:
+            for result, count in account.counts.items():
+                self.metrics.told(result, count)
+            for record, reason in account.unreadable:
+                log.warning("storage_event_unreadable", record=record, why=reason)
+        return account
+
+    async def _settle_all(self, all_told: Sequence[Told], account: Account, trigger: Trigger) -> None:
+        """A bug over one of them is raised when the others are settled."""
+        waiting = iter(all_told)
 
         async def settle_some() -> None:
             for told in waiting:
                 account.counts[await self._settle(told, account, trigger)] += 1
 
-        lanes = [settle_some() for _ in range(min(AT_ONCE, len(heard.told)))]
-        bugs = [one for one in await asyncio.gather(*lanes, return_exceptions=True) if one]
-        for result, count in account.counts.items():
-            self.metrics.told(result, count)
-        for record, reason in account.unreadable:
-            log.warning("storage_event_unreadable", record=record, why=reason)
-        for bug in bugs:
-            raise bug
-        return account
+        if len(all_told) == 1:  # as most storages tell
+            await settle_some()
+            return
+        lanes = [settle_some() for _ in range(min(AT_ONCE, len(all_told)))]
+        for bug in await asyncio.gather(*lanes, return_exceptions=True):
+            if bug is not None:
+                raise bug
 
     async def _settle(self, told: Told, account: Account, trigger: Trigger) -> Result:
         try:

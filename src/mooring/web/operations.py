@@ -29,4 +29,7 @@ async def live() -> Health:
 
 @router.get("/metrics", response_class=Response)
 async def metrics(request: Request) -> Response:
-    return Response(request.app.state.house.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    """Of all server processes, whichever is asked."""
+    state = request.app.state
+    text = state.metrics.text() if state.siblings is None else await state.siblings.text()
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

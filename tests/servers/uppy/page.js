@@ -18,6 +18,7 @@ window.version = AwsS3.VERSION
 window.said = []
 
 window.open_uppy = (address, options, tellsSize) => {
+  window.uppy?.destroy()
   const uppy = new Uppy({
     autoProceed: false,
     onBeforeFileAdded: (file) => (tellsSize ? { ...file, meta: { ...file.meta, file_size: file.data.size } } : true),

@@ -30,7 +30,7 @@ BUSINESS = (
         failing('handler="/photos/presigned-url"'), [warning(5), critical(15)], "%", why=FEW,
     ),
     Measure(
-        "UploadCompletion", "business", "guide 002 §6.2", "Photos that arrive, of those that were issued,",
+        "UploadCompletion", "business", "guide 002 §6.2", "Photos that arrive, of those that were issued",
         Share(f'{OUTCOMES}{{kind="photo",outcome!="arrived"}}', f'{OUTCOMES}{{kind="photo"}}', counts_good=True),
         [warning(80, 10 * MINUTE), critical(60, 5 * MINUTE)], "%", op="<",
         why="The guide divides confirms by issues. A batch of a thousand is one request and a thousand confirms, what"

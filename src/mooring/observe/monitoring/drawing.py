@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, Locator, MaxNLocator, MultipleLocator
 
 from mooring.observe.monitoring.asking import Line
 from mooring.observe.monitoring.panels import Panel
@@ -32,8 +32,9 @@ def curves(panel: Panel, lines: Sequence[Line], span: tuple[datetime, datetime])
     with _style():
         figure, axes = _paper(panel)
         for line, color in zip(lines, _colors(len(lines)), strict=True):
-            axes.plot(line.at, line.values, color=color, linewidth=1.6, solid_capstyle="round", zorder=3)
-            axes.fill_between(line.at, line.values, color=color, alpha=0.07 if len(lines) > 3 else 0.12, linewidth=0)
+            at = np.array(line.at) - span[0].timestamp()  # of large numbers the picture would lose the small digits
+            axes.plot(at, line.values, color=color, linewidth=1.6, solid_capstyle="round", zorder=3)
+            axes.fill_between(at, line.values, color=color, alpha=0.07 if len(lines) > 3 else 0.12, linewidth=0)
         top = max((max(line.values) for line in lines), default=0) or 1
         limits = ((panel.warning, WARNING), (panel.critical, CRITICAL))
         near = [(value, color) for value, color in limits if value and value <= top * 2.5]
@@ -42,7 +43,7 @@ def curves(panel: Panel, lines: Sequence[Line], span: tuple[datetime, datetime])
         highest = max([top, *(value for value, _ in near)]) * 1.12
         axes.set_ylim(0, min(highest, panel.most) if panel.most else highest)
         _time_axis(axes, span)
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(_round_steps(panel, axes.get_ylim()[1]))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, panel.unit)))
         axes.grid(axis="y", color=FAINT, linewidth=0.8)
         return _svg(figure)
@@ -59,9 +60,9 @@ def heat(panel: Panel, lines: Sequence[Line], span: tuple[datetime, datetime], n
             cells[row, column] = max(cells[row, column], value)
     with _style():
         figure, axes = _paper(panel)
-        edges = [datetime.fromtimestamp(begins + (ends - begins) * n / columns, UTC) for n in range(columns + 1)]
+        edges = np.linspace(0, ends - begins, columns + 1)
         axes.pcolormesh(
-            np.array(edges), np.arange(len(lines) + 1), cells, cmap="YlGnBu", edgecolors="white", linewidth=0.6
+            edges, np.arange(len(lines) + 1), cells, cmap="YlGnBu", vmin=0, edgecolors="white", linewidth=0.6
         )
         axes.set_yticks(np.arange(len(lines)) + 0.5, [name[:18] for name in names])
         axes.invert_yaxis()
@@ -79,6 +80,13 @@ def spark(values: Sequence[float], color: str) -> str:
     axes.margins(x=0)
     axes.axis("off")
     return _svg(figure)
+
+
+def _round_steps(panel: Panel, top: float) -> Locator:
+    """Of bytes, those that are round in KiB."""
+    if panel.unit not in ("bytes", "Bps"):
+        return MaxNLocator(4)
+    return MultipleLocator(2.0 ** np.ceil(np.log2(max(top, 1e-9) / 4)))
 
 
 def _style() -> AbstractContextManager[None]:
@@ -105,8 +113,8 @@ def _time_axis(axes: Axes, span: tuple[datetime, datetime]) -> None:
     step = next((one for one in STEPS if (ends - begins) / one <= 5), STEPS[-1])
     at = np.arange(np.ceil(begins / step) * step, ends, step)
     written = "%H:%M:%S" if step < 60 else "%H:%M" if step < 43_200 else "%d.%m."
-    axes.set_xlim(begins, ends)
-    axes.set_xticks(at, [f"{datetime.fromtimestamp(float(moment), UTC):{written}}" for moment in at])
+    axes.set_xlim(0, ends - begins)
+    axes.set_xticks(at - begins, [f"{datetime.fromtimestamp(float(moment), UTC):{written}}" for moment in at])
 
 
 def _svg(figure: Figure) -> str:

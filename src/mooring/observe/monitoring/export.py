@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mooring.errors import SetupProblem
 from mooring.observe.monitoring.guide_rows import GUIDE_ROWS
 from mooring.observe.monitoring.more_rows import MORE_ROWS
 from mooring.observe.monitoring.notifying import alertmanager
@@ -42,9 +43,15 @@ def write(folder: Path, texts: dict[str, str]) -> None:
     for stale in _own(folder) - set(texts):
         (folder / stale).unlink()
     for name, text in texts.items():
-        file = folder / name
+        keep(folder / name, text)
+
+
+def keep(file: Path, text: str) -> None:
+    try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    except OSError as failure:
+        raise SetupProblem(f"{file} can't be written: {failure.strerror}.") from failure
 
 
 def differing(folder: Path, texts: dict[str, str]) -> list[str]:

@@ -52,7 +52,7 @@ GROWTH = Row("Growth", [
           "shared")],
           unit="percent", width=3, decimals=1),
     Panel("Albums per user", "On average", "stat", [_per_user('photo_api_albums_total{type="total"}')], width=3,
-          decimals=1),
+          decimals=2),
     Panel("Photos", "All", "timeseries", _largest("photo_api_photos_total")),
     Panel("New photos", "Within an hour", "stat", [_grown("photo_api_photos_total")], width=3, decimals=0),
     Panel("Photos per user", "On average", "stat", [_per_user("photo_api_photos_total")], width=3, decimals=1),
@@ -63,13 +63,13 @@ GROWTH = Row("Growth", [
     Panel("Storage growth", "Within an hour", "stat", [_grown("photo_api_object_storage_usage_bytes")], unit="bytes",
           width=3),
     Panel("Largest users", "By what they keep", "table",
-          [Query(f"topk(10, max by (user_id) ({BY_USER}))", "{{user_id}}")], unit="bytes", is_instant=True),
+          [Query(f"topk(10, max by (user_id) ({BY_USER}))", "user {{user_id}}")], unit="bytes", is_instant=True),
     Panel("Storage by user", "The ten largest", "bars",
           [Query(f"topk(10, max by (user_id) ({BY_USER}))", "user {{user_id}}")], unit="bytes", is_instant=True),
     Panel("Uploaded", "Bytes a second, together", "timeseries",
           [Query(f"sum(rate({UPLOADED}[5m]))", "all")], unit="Bps"),
     Panel("Uploaded by whom and when", "Bytes a second", "heatmap",
-          [Query(f"sum by (user_id) (rate({UPLOADED}[5m]))", "user {{user_id}}")], unit="Bps", width=12),
+          [Query(f"sum by (user_id) (rate({UPLOADED}[5m]))", "user {{user_id}}")], unit="Bps", width=24),
 ])  # fmt: skip
 
 UPLOADS = Row("The way of an upload", [

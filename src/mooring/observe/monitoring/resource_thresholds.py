@@ -51,13 +51,13 @@ RESOURCES = (
         why="Not of /boot: it is smaller than that from the start.",
     ),
     Measure(
-        "NetworkIn", "resources", "guide 002 §5.1", "Traffic in, against the average of the day before,",
+        "NetworkIn", "resources", "guide 002 §5.1", "Traffic in, against the average of the day before",
         against_the_usual("node_network_receive_bytes_total"),
         [warning(200, 10 * MINUTE), critical(500, 5 * MINUTE)], "%", op=">=", by=OF_THE_MACHINE, subject="Network",
         why=NETWORK,
     ),
     Measure(
-        "NetworkOut", "resources", "guide 002 §5.1", "Traffic out, against the average of the day before,",
+        "NetworkOut", "resources", "guide 002 §5.1", "Traffic out, against the average of the day before",
         against_the_usual("node_network_transmit_bytes_total"),
         [warning(200, 10 * MINUTE), critical(500, 5 * MINUTE)], "%", op=">=", by=OF_THE_MACHINE, subject="Network",
         why=NETWORK,

@@ -1,6 +1,6 @@
 """The table as Prometheus' rules: groups of alerts, and of recorded ratios for the burn rates."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -33,26 +33,28 @@ class Rule:
     subject: str
     expression: str
     lasts: int
-    annotations: Mapping[str, str]
+    summary: str
+    description: str
+    guide: str
     why: str | None
 
-    @property
-    def page(self) -> str:
-        return f"{self.group}.md#{self.subject.lower()}"
+    def annotations(self, runbooks: str = RUNBOOKS) -> dict[str, str]:
+        where = f"{runbooks.rstrip('/')}/{self.group}.md#{self.subject.lower()}"
+        return {"summary": self.summary, "description": self.description, "guide": self.guide, "runbook_url": where}
 
 
-def rules(pace: Pace = LIFE, runbooks: str = RUNBOOKS) -> list[Rule]:
-    of_table = [_rule(measure, limit, pace, runbooks) for measure in TABLE for limit in measure.limits]
-    return [*of_table, *(_burning(one, pace, runbooks) for one in BURNS)]
+def rules(pace: Pace = LIFE) -> list[Rule]:
+    of_table = [_rule(measure, limit, pace) for measure in TABLE for limit in measure.limits]
+    return [*of_table, *(_burning(one, pace) for one in BURNS)]
 
 
 def rule_files(pace: Pace = LIFE, runbooks: str = RUNBOOKS) -> dict[str, Any]:
     """By the file's name, what is in it. A list's `#` is a comment before the rule."""
-    by_group = sorted(rules(pace, runbooks), key=lambda rule: rule.group)
+    by_group = sorted(rules(pace), key=lambda rule: rule.group)
     files: dict[str, Any] = {}
     for name, members in groupby(by_group, key=lambda rule: rule.group):
         group = {"name": f"photo_api_{name}", "interval": pace.span(EVALUATED_EVERY)}
-        files[f"{name}.yml"] = {"groups": [{**group, "rules": [_written(rule, pace) for rule in members]}]}
+        files[f"{name}.yml"] = {"groups": [{**group, "rules": [_written(rule, pace, runbooks) for rule in members]}]}
     recording = {"name": "mooring_ratios", "interval": pace.span(LONG_WINDOWS_EVERY), "rules": list(_recording(pace))}
     files[f"{OBJECTIVES}.yml"]["groups"].insert(0, recording)
     return files
@@ -71,52 +73,45 @@ def expression(measure: Measure, limit: Limit, pace: Pace) -> str:
     return f"{compared}\nand\n{enough}" if enough else compared
 
 
-def _rule(measure: Measure, limit: Limit, pace: Pace, runbooks: str) -> Rule:
-    subject = measure.subject or measure.name
+def _rule(measure: Measure, limit: Limit, pace: Pace) -> Rule:
     which = "".join(f", {label} {{{{ $labels.{label} }}}}" for label in measure.by)
     value = "{{ $value | humanize1024 }}B" if measure.unit == "bytes" else f"{{{{ $value | humanize }}}} {measure.unit}"
     limited = f"{_bound(measure.op)} {_amount(limit.value, measure.unit)} for {LIFE.span(limit.lasts)}"
-    said = f"{measure.what} {limited}"
-    detail = f"{measure.what}: {value.strip()}{which}. The limit: {limited}."
-    if measure.op == "==":
-        said, detail = f"{measure.what} for {LIFE.span(limit.lasts)}", f"{measure.what}{which}."
-    return _finished(
-        name_of(measure, limit), measure.group, limit.severity, subject, expression(measure, limit, pace), limit.lasts,
-        {"summary": said.replace(",,", ",").replace(", at", " at"), "description": detail, "guide": measure.guide},
-        measure.why, runbooks,
-    )  # fmt: skip
-
-
-def _burning(one: Burn, pace: Pace, runbooks: str) -> Rule:
-    summary = f"At this rate the month's error budget is used up {one.times:g} times over"
-    detail = (
-        f"{{{{ $value | humanizePercentage }}}} of the requests of the last {LIFE.span(one.long)} failed; the goal of "
-        f"{burn.GOAL:g} % allows {burn.BUDGET:.1%}, and this alert {one.share:.2%}."
+    summary = f"{measure.what}: {limited}"
+    description = f"{measure.what}: {value.strip()}{which}. The limit: {limited}."
+    if measure.op == "==":  # what is wrong has no size
+        summary, description = f"{measure.what} for {LIFE.span(limit.lasts)}", f"{measure.what}{which}."
+    return Rule(
+        name=name_of(measure, limit),
+        group=measure.group,
+        severity=limit.severity,
+        subject=measure.subject or measure.name,
+        expression=expression(measure, limit, pace),
+        lasts=limit.lasts,
+        summary=summary,
+        description=description,
+        guide=measure.guide,
+        why=measure.why,
     )
-    annotations = {"summary": summary, "description": detail, "guide": "guide 002, availability of 99.9 %"}
-    return _finished(
-        one.alert, OBJECTIVES, one.severity, "ErrorBudget", burn.expression(one, pace), one.lasts, annotations,
-        "Two windows: the long one says that it matters, the short one that it still goes on. From ten failures on.",
-        runbooks,
-    )  # fmt: skip
 
 
-def _finished(
-    name: str,
-    group: str,
-    severity: str,
-    subject: str,
-    expression: str,
-    lasts: int,
-    annotations: Mapping[str, str],
-    why: str | None,
-    runbooks: str,
-) -> Rule:
-    where = f"{runbooks.rstrip('/')}/{group}.md#{subject.lower()}"
-    return Rule(name, group, severity, subject, expression, lasts, {**annotations, "runbook_url": where}, why)
+def _burning(one: Burn, pace: Pace) -> Rule:
+    failed = f"{{{{ $value | humanizePercentage }}}} of the requests of the last {LIFE.span(one.long)} failed"
+    return Rule(
+        name=one.alert,
+        group=OBJECTIVES,
+        severity=one.severity,
+        subject="ErrorBudget",
+        expression=burn.expression(one, pace),
+        lasts=one.lasts,
+        summary=f"At this rate a month uses its error budget up {one.times:g} times over",
+        description=f"{failed}; the goal of {burn.GOAL:g} % allows {burn.BUDGET:.1%}, and this alert {one.share:.2%}.",
+        guide="guide 002, availability of 99.9 %",
+        why="The long window says that it matters, the short one that it still goes on. From ten failures on.",
+    )
 
 
-def _written(rule: Rule, pace: Pace) -> dict[str, Any]:
+def _written(rule: Rule, pace: Pace, runbooks: str) -> dict[str, Any]:
     comment = {"#": rule.why} if rule.why else {}
     return {
         **comment,
@@ -124,7 +119,7 @@ def _written(rule: Rule, pace: Pace) -> dict[str, Any]:
         "expr": rule.expression,
         "for": pace.span(rule.lasts),
         "labels": {"severity": rule.severity, "subject": rule.subject},
-        "annotations": dict(rule.annotations),
+        "annotations": rule.annotations(runbooks),
     }
 
 
@@ -134,7 +129,7 @@ def _recording(pace: Pace) -> Iterator[dict[str, Any]]:
 
 
 def _bound(op: str) -> str:
-    return {">": "over", ">=": "at", "<": "under"}.get(op, "")
+    return {">": "over", ">=": "at least", "<": "under"}.get(op, "")
 
 
 def _amount(value: float, unit: str) -> str:

@@ -54,7 +54,7 @@ PERFORMANCE = (
         "drains they are 503.",
     ),
     Measure(
-        "TrafficSurge", "performance", "guide 002 §2.1", "Requests, against the average of the day before,",
+        "TrafficSurge", "performance", "guide 002 §2.1", "Requests, against the average of the day before",
         Written(
             f"sum(rate({ASKED}[5m])) / sum(rate({ASKED}[1d] offset 5m))",
             f"sum(rate({ASKED}[5m])) * 60 >= 600 and count({ASKED} offset 1d) > 0",
@@ -120,7 +120,7 @@ STABILITY = (
     ),
     Measure(
         "DatabaseUnreachable", "stability", "guide 002 §3.1",
-        "Database errors of an instance that answers nothing else,",
+        "Database errors of an instance that answers nothing else",
         Written(
             "sum by (instance) (increase(photo_api_db_errors_total[2m]))",
             f'sum by (instance) (increase(http_requests_total{{status=~"2..|3..",handler!~"{NEEDS_NO_DATABASE}"}}[2m]))'

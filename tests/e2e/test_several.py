@@ -1,0 +1,127 @@
+"""Several server processes behind one address: one sum, one start, one stop; and a worker that shows what it counts."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+
+import httpx
+import psutil  # type: ignore[import-untyped,unused-ignore]
+
+from servers.serving import Mooring, Serving, until
+
+ALBUMS = 'http_requests_total{method="GET",handler="/albums",status="200"} '
+
+
+def children(serving: Serving) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(serving.process.pid).children():
+        with suppress(psutil.NoSuchProcess):  # a zombie is one too
+            if "mooring.one_of_several" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def number(text: str, series: str) -> float:
+    found = re.search(rf"^{re.escape(series)}(\S+)$", text, re.M)
+    return float(found[1]) if found else 0.0
+
+
+def ask(serving: Serving, path: str, count: int, token: str = "") -> list[httpx.Response]:
+    """Each by a connection of its own, so that all processes get their share."""
+
+    def one(_: int) -> httpx.Response:
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            return http.get(serving.url + path, headers={"Authorization": token} if token else {})
+
+    with ThreadPoolExecutor(8) as threads:
+        return list(threads.map(one, range(count)))
+
+
+def test_whichever_is_asked_tells_of_all_and_no_sum_ever_falls(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "3")
+    person = serving.sign_in()
+    token = person.http.headers["Authorization"]
+    assert len(children(serving)) == 3
+    assert [answer.status_code for answer in ask(serving, "/albums", 60, token)] == [200] * 60
+    texts = [answer.text for answer in ask(serving, "/metrics", 12)]
+    assert {number(text, ALBUMS) for text in texts} == {60}, "from whichever process"
+    text = texts[-1]
+    assert number(text, "photo_api_ready ") == 1
+    assert text.count("photo_api_app_info{") == 1
+    assert until(lambda: number(serving.get("/metrics").text, 'photo_api_users_total{status="total"} ')) == 1
+    first = children(serving)[0]
+    first.send_signal(signal.SIGKILL)
+    until(lambda: len(children(serving)) == 3 and first.pid not in {one.pid for one in children(serving)})
+    until(lambda: all(answer.status_code == 200 for answer in ask(serving, "/health", 6)))
+    assert number(serving.get("/metrics").text, ALBUMS) == 60, "what it had told is kept"
+    ask(serving, "/albums", 5, token)
+    assert number(serving.get("/metrics").text, ALBUMS) == 65
+    assert [line["status"] for line in serving.events if line["event"] == "server_process_died"] == [-9]
+    at_the_end = children(serving)
+    assert serving.end() == 0
+    assert not [one for one in at_the_end if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_children_end_with_a_parent_that_is_killed(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "2")
+    assert serving.get("/health").status_code == 200
+    orphans = children(serving)
+    serving.end(signal.SIGKILL)
+    _, left = psutil.wait_procs(orphans, timeout=20)
+    assert left == []
+
+
+def test_one_that_can_not_start_ends_all_with_a_sentence(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "2", MOORING_SECRET="weak")
+    assert serving.process.wait(30) != 0
+    said = serving.err.read_text()
+    assert "MOORING_SECRET is too weak" in said
+    assert "Traceback" not in said
+
+
+def test_one_that_hangs_holds_nobody_up(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "2")
+    serving.get("/metrics")
+    with hanging(children(serving)[0]):
+        began = time.monotonic()
+        with httpx.Client(base_url=serving.url, trust_env=False, timeout=5) as http:
+            answers = [_or_none(http) for _ in range(4)]
+        assert any(answer is not None and "photo_api_ready 1" in answer for answer in answers)
+        assert time.monotonic() - began < 25
+    assert serving.end() == 0
+
+
+def _or_none(http: httpx.Client) -> str | None:
+    """The hanging one may have taken the connection."""
+    try:
+        return http.get("/metrics").text
+    except httpx.TimeoutException:
+        return None
+
+
+@contextmanager
+def hanging(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def test_a_worker_shows_what_it_counts(mooring: Mooring) -> None:
+    worker = mooring.start("worker", "--metrics-port", "0")
+    address = until(lambda: re.search(r"What it counts: (\S+)", worker.err.read_text()))[1]
+    with httpx.Client(trust_env=False, timeout=10) as http:
+        answer = http.get(address)
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        assert number(answer.text, "photo_api_ready ") == 1
+        assert "photo_api_processing_jobs_active 0" in answer.text
+        assert "photo_api_users_total" not in answer.text, "servers show that"
+        health = address.replace("/metrics", "/health")
+        assert (http.get(health).status_code, http.head(health).status_code) == (200, 200)
+        assert http.get(address + "/more").status_code == 404
+        assert http.post(address).status_code == 405
+    assert worker.end() == 0
