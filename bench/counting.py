@@ -26,7 +26,7 @@ async def passing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
                 continue
             key = path.partition(b"?")[0].decode()
-            is_object = method == b"HEAD" and key.count("/") > 1
+            is_object = method == b"HEAD" and key.strip("/").count("/") > 0  # and not the bucket itself
             if is_object:
                 heads[key] += 1
                 now += 1

@@ -21,6 +21,7 @@ import database
 import delivering
 import large_files
 import media
+import observing
 import recordings
 import starting
 import streams
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, Callable[[Asked], list[Line]]] = {
     "streams": streams.measure,
     "telling": telling.measure,
     "sweeping": sweeping.measure,
+    "observing": observing.measure,
     "peers": against_peers.measure,
 }
 

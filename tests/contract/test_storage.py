@@ -9,7 +9,20 @@ from datetime import timedelta
 import pytest
 
 from contract.conftest import Place
-from contract.things import AWKWARD, JPEG, KEY, LIFE, MIB, NO_KEY, NO_KEYS, chunks_of, content_of, kept, keys_of
+from contract.things import (
+    AWKWARD,
+    JPEG,
+    KEY,
+    LIFE,
+    MIB,
+    NO_KEY,
+    NO_KEYS,
+    chunks_of,
+    content_of,
+    kept,
+    keys_of,
+    without_time,
+)
 from mooring.clock import now
 from mooring.errors import ObjectChanged, ObjectNotFound, StorageUnavailable
 from mooring.storage.port import Part, Storage
@@ -18,7 +31,7 @@ from mooring.storage.port import Part, Storage
 async def test_what_is_written_is_found_and_read(storage: Storage) -> None:
     written = await storage.write(KEY, chunks_of(b"the ", b"", b"sea"), content_type=JPEG)
     assert written.size == 7
-    assert written == await storage.stat(KEY)
+    assert without_time(written) == without_time(await storage.stat(KEY))
     assert await content_of(storage, KEY) == b"the sea"
 
 
@@ -85,7 +98,7 @@ async def test_a_range_is_read(storage: Storage, start: int, end: int | None, ex
 
 async def test_an_empty_object_is_an_object(storage: Storage) -> None:
     written = await storage.write(KEY, chunks_of(), content_type=JPEG)
-    assert written == await storage.stat(KEY)
+    assert without_time(written) == without_time(await storage.stat(KEY))
     assert written.size == 0
     assert await content_of(storage, KEY) == b""
     assert await content_of(storage, KEY, start=0, end=5, etag=written.etag) == b""
@@ -122,7 +135,7 @@ async def test_a_write_that_breaks_off_leaves_nothing(storage: Storage, came: in
         with pytest.raises(RuntimeError):
             await storage.write(key, broken(came), content_type=JPEG)
     assert await storage.stat(KEY) is None
-    assert await storage.stat("there/before") == before
+    assert without_time(await storage.stat("there/before")) == without_time(before)
     assert [each async for each in storage.open_multiparts()] == []
 
 
@@ -155,7 +168,7 @@ async def test_a_large_write_is_whole_and_takes_little_memory(storage: Storage) 
     finally:
         tracemalloc.stop()
     assert most < 48 * MIB
-    assert written == await storage.stat(KEY)
+    assert without_time(written) == without_time(await storage.stat(KEY))
     assert written.size == 96 * MIB
     assert await content_of(storage, KEY, start=8 * MIB - 1, end=8 * MIB + 1) == b"\x07\x08"
     assert await content_of(storage, KEY, start=96 * MIB - 1) == b"\x5f"

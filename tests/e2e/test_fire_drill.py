@@ -23,6 +23,7 @@ from servers.s3 import S3Server
 from servers.serving import Mooring, Person, Serving, put
 from servers.swift import swift_in
 
+pytestmark = pytest.mark.timeout(300)  # real waiting, on a machine that may be busy
 SPEED = 60
 PATIENCE = 60
 

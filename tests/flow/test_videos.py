@@ -1,7 +1,9 @@
 """What comes in parts over time: resumed, prolonged, swept, given up."""
 
+import asyncio
 import json
 from collections.abc import Iterable
+from typing import Any, cast
 
 import pytest
 
@@ -19,9 +21,9 @@ from mooring.errors import (
     VideoNotFound,
 )
 from mooring.library.videos import Ticket, record_facts
-from mooring.storage.port import Signed
+from mooring.storage.port import Signed, Storage
 from mooring.uploads.in_parts import PartUrl
-from mooring.uploads.lifecycle import Trigger
+from mooring.uploads.lifecycle import Trigger, Upload
 from mooring.uploads.quota import Plan
 from mooring.uploads.service import Claim
 from world import World, with_plans
@@ -44,6 +46,15 @@ async def whole(world: World, user: int) -> int:
     ticket = await begun(world, user)
     await send(world, ticket.urls)
     return ticket.upload.id
+
+
+async def joined(world: World, user: int, video_id: int) -> Upload:
+    """By somebody who died before the row moved."""
+    upload = await world.uploads.get(video_id, owner_id=user)
+    assert upload.multipart_id is not None
+    parts = await world.disk.parts(upload.object_key, upload.multipart_id)
+    await world.disk.complete_multipart(upload.object_key, upload.multipart_id, parts or [])
+    return upload
 
 
 async def is_empty(world: World) -> bool:
@@ -150,17 +161,14 @@ async def test_what_is_not_whole_is_given_up_with_all_its_parts(world: World, cl
 async def test_an_event_of_the_joined_object_is_an_arrival_like_any_other(world: World) -> None:
     user = await world.user()
     video_id = await whole(world, user)
-    upload = await world.uploads.get(video_id, owner_id=user)
-    assert upload.multipart_id is not None
-    parts = await world.disk.parts(upload.object_key, upload.multipart_id)
-    await world.disk.complete_multipart(upload.object_key, upload.multipart_id, parts or [])
+    upload = await joined(world, user, video_id)
     arrived = await world.uploads.arrive_at(upload.object_key, trigger=Trigger.EVENT)
     assert arrived is not None
     assert (await world.videos.complete(video_id, user_id=user)).upload.etag == arrived.etag
     assert await world.story(video_id) == [("issued", "client"), ("arrived", "event")]
 
 
-async def test_what_storage_forgot_is_begun_anew(world: World, clock: HeldClock) -> None:
+async def test_what_storage_forgot_is_recordedanew(world: World, clock: HeldClock) -> None:
     user = await world.user()
     ticket = await begun(world, user)
     await send(world, ticket.urls, [1])
@@ -178,14 +186,37 @@ async def test_what_storage_forgot_is_begun_anew(world: World, clock: HeldClock)
 async def test_what_was_joined_and_never_said_arrives_with_the_next_question(world: World, clock: HeldClock) -> None:
     user = await world.user()
     video_id = await whole(world, user)
-    upload = await world.uploads.get(video_id, owner_id=user)
-    assert upload.multipart_id is not None
-    parts = await world.disk.parts(upload.object_key, upload.multipart_id)
-    await world.disk.complete_multipart(upload.object_key, upload.multipart_id, parts or [])
+    await joined(world, user, video_id)
     clock.forward(minutes=10)
     with pytest.raises(NotPending, match="UPLOADED"):
         await world.videos.more_parts(video_id, None, user_id=user)
     assert await world.state(video_id) == "UPLOADED"
+
+
+class Together:
+    """A storage that begins no multipart before as many as there are have asked."""
+
+    def __init__(self, storage: Storage, asking: int) -> None:
+        self._storage = storage
+        self._all_here = asyncio.Barrier(asking)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def begin_multipart(self, key: str, *, content_type: str) -> str:
+        await self._all_here.wait()
+        return await self._storage.begin_multipart(key, content_type=content_type)
+
+
+async def test_of_several_who_begin_at_once_one_does(world: World) -> None:
+    user = await world.user()
+    async with world.db.transaction() as tx:
+        video_id = await world.videos.issue(FILM, user_id=user, tx=tx)
+    together = world.over(cast(Storage, Together(world.disk, 5)))
+    tickets = await asyncio.gather(*(together.videos.ticket(video_id, user_id=user) for _ in range(5)))
+    [recorded] = {ticket.upload.multipart_id for ticket in tickets}
+    assert [each.multipart_id async for each in world.disk.open_multiparts()] == [recorded]
+    assert all(ticket.urls == tickets[0].urls for ticket in tickets)
 
 
 # ── storage away ──

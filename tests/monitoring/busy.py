@@ -29,6 +29,10 @@ SETTINGS = {
     "MOORING_TRIGGERS": "client,event,sweep",
     "MOORING_RATE_LIMIT_WRITE": "20/second",
     "BATCH_INTERVAL_MS": "1000",
+    # Nobody is there: lines wait, and calls fail.
+    "MOORING_LOG_SERVICE_URL": "http://127.0.0.1:1/v2/log",
+    "MOORING_LOG_SERVICE_APP_KEY": "of-the-tests",
+    "MOORING_LOG_SERVICE_STOP_SECONDS": "0",
     "MOORING_WEBHOOK_NETWORKS": "127.0.0.0/8",
 }
 

@@ -36,12 +36,13 @@ def test_what_is_exported_is_where_the_settings_say(monkeypatch: pytest.MonkeyPa
         (["export", "--out", "file"], 1, "can't be written: "),
         (["preview", "--prometheus", "http://127.0.0.1:1"], 1, "No Prometheus answers at http://127.0.0.1:1"),
         (["preview", "--last", "0s"], 2, "--last must be 10s at least"),
+        (["report", "--day", "--week"], 2, "one of --day, --week and --month"),
         (["preview", "--last", "soon"], 2, "is no span of time"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(words: list[str], status: int, said: str) -> None:
     Path("file").write_text("in the way")
-    done = RUN.invoke(app, ["monitoring", *words])
+    done = RUN.invoke(app, words if words[0] == "report" else ["monitoring", *words])
     assert done.exit_code == status
     assert said in done.stderr
     assert "Traceback" not in done.output

@@ -24,6 +24,7 @@ from servers.postgres import missing, passable_folder
 from servers.receiver import receiving
 from servers.serving import Mooring
 
+pytestmark = pytest.mark.timeout(300)  # real scrapes, on a machine that may be busy
 LAST = timedelta(minutes=2)
 PICTURE = Path(__file__).parents[2] / "docs/how-to/monitoring.png"
 PANELS = [panel for row in ROWS for panel in row.panels]
@@ -82,6 +83,15 @@ def test_each_variable_really_filters(house: Watched, variable: str) -> None:
         for query, found in zip(panel.queries, answers(house, panel, {variable: "nobody"}), strict=True):
             shown = [line for line in found if any(line.values)]  # `or vector(0)` shows 0 of nothing
             assert shown == [] or f"${variable}" not in query.expression, (panel.title, query.text)
+
+
+def test_what_went_wrong_shows(house: Watched) -> None:
+    """Nobody takes the log lines, the database died twice, somebody guessed and somebody flooded."""
+    troubles = ("Errors of other services", "Log queue", "Database errors", "Guessed share links", "Rate limit")
+    for panel in PANELS:
+        if panel.title in troubles:
+            [found] = answers(house, panel)
+            assert max(max(line.values) for line in found) > 0, panel.title
 
 
 def test_each_endpoint_can_be_looked_at_alone(house: Watched) -> None:

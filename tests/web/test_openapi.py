@@ -55,6 +55,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
+@pytest.mark.timeout(600)  # of thousands of requests
 async def test_the_openapi_is_true_and_no_request_is_answered_500(signed_in: httpx.AsyncClient, app: FastAPI) -> None:
     for _ in range(5):
         await put(signed_in, await issue(signed_in))

@@ -81,6 +81,7 @@ async def test_version_5_that_tells_the_size_puts_straight_to_storage(
     params = (await uppy.params(V5, **{"metadata[file_size]": len(JPEG)})).json()
     assert (params["method"], params["headers"]) == ("PUT", {"Content-Type": "image/jpeg"})
     assert await left(app) == (1, [], len(JPEG))  # an ordinary issue: awaited and reserved
+    refused(await uppy.ask("POST", "/arrivals", params={"key": params["fields"]["key"]}), 404, "FILE_NOT_ARRIVED")
     assert (await uppy.send(params, JPEG + b"!")).status_code == 403
     assert (await uppy.send(params)).status_code == 200
     arrived = await uppy.ask("POST", "/arrivals", params={"key": params["fields"]["key"]})

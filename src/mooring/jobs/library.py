@@ -33,6 +33,8 @@ class _Queries(Queries):
     before_taking: Callable[[], Awaitable[object]] = field(kw_only=True)
 
     async def dequeue(self, *args: Any, **named: Any) -> list[Job]:
+        if not named["entrypoints"]:  # no seat is free
+            return []
         await self.before_taking()
         return await super().dequeue(*args, **named)
 

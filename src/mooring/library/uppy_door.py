@@ -165,7 +165,10 @@ class Door:
         uuid = queries.uuid_in(key)
         if uuid is None:
             raise ObjectNotFound(key)
-        return await self.uploads.land(await self._by_uuid(uuid), trigger=Trigger.CLIENT)
+        upload = await self._by_uuid(uuid)
+        upload = await self.uploads.arrive(upload.id, trigger=Trigger.CLIENT, owner_id=self.granted.user_id)
+        self._log("upload_confirmed", upload)
+        return upload
 
     # ── in parts ──
 

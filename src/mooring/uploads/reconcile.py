@@ -62,14 +62,14 @@ class Reconciliation:
                 found.orphans.append(key)
 
     async def _trash(self, key: str, at: datetime) -> bool:
-        """Copy, record, delete: killed anywhere, the next run does the rest. False where the object is gone already: a
-        sweep or another run was first."""
+        """Record, copy, delete: killed anywhere, the next run does the rest, and the end of what is in the trash is on
+        record before it is there. False where the object is gone already: a sweep or another run was first."""
         trash_key = TRASH + key
+        await _record(self.uploads.db, key, "trashed", at, trash_key=trash_key, purge_at=at + self.trash_life)
         try:
             await self.uploads.storage.copy(key, trash_key)
         except ObjectNotFound:
             return False
-        await _record(self.uploads.db, key, "trashed", at, trash_key=trash_key, purge_at=at + self.trash_life)
         await self.uploads.storage.delete(key)
         log.warning("object_trashed", object_key=key)
         return True
