@@ -95,9 +95,6 @@ def test_an_owner_hears_at_another_instance_and_after_a_break_of_what_was_missed
         assert again.next()["upload_id"] == missed
     with listening(second, bearer(person), "?last_event_id=0") as all_of_it:
         assert [all_of_it.next()["upload_id"] for _ in range(2)] == [photo, missed]
-    seconds = [line for line in second.get("/metrics").text.splitlines() if 'handler="/uploads/stream"' in line]
-    slowest = next(line for line in seconds if 'le="0.5"' in line)
-    assert slowest.rpartition(" ")[2] == "3.0", "how long a stream stays open was taken for a time to answer"
 
 
 def test_a_websocket_tells_the_same_of_a_worker_in_another_process(mooring: Mooring) -> None:
@@ -191,7 +188,7 @@ def two_who_never_read(mooring: Mooring, serving: Serving, person: Person) -> It
 
 
 def test_a_stream_ends_with_its_token(mooring: Mooring) -> None:
-    serving = mooring.serve(MOORING_ACCESS_TOKEN_SECONDS="2")
+    serving = mooring.serve(MOORING_ACCESS_TOKEN_SECONDS="4")
     person = serving.sign_in()
     with (
         listening(serving, bearer(person)) as mine,

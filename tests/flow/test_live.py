@@ -14,7 +14,7 @@ from conftest import HeldClock
 from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database
 from mooring.errors import DatabaseUnavailable, NotAcceptable, TooManyStreams
-from mooring.notify.live import CHANNEL, Live, Stream
+from mooring.notify.live import BREATH_SECONDS, CHANNEL, Live, Stream
 from mooring.notify.transitions import PAGE, Place, Reader, Told
 from mooring.uploads.lifecycle import Move, State, Trigger, advance
 from world import World
@@ -211,9 +211,11 @@ class AwayFor:
 
     db: Database
     times: int = 0
+    asked: int = 0
 
     async def fetch(self, sql: str, /, *args: Any) -> list[Any]:
         self.times -= 1
+        self.asked += 1
         if self.times >= 0:
             raise DatabaseUnavailable
         return await self.db.fetch(sql, *args)
@@ -230,6 +232,24 @@ async def test_a_database_that_is_away_for_a_while_ends_no_stream(world: World) 
     while not (page := await asyncio.wait_for(anext(pages), 10)):
         pass
     assert (ids(page), away.times) == (told, -1)
+
+
+async def test_what_happens_in_a_row_is_read_in_a_few_readings(world: World) -> None:
+    user, counting = await world.user(), AwayFor(world.db)
+    live = Live(counting, world.clock, most=3, heartbeat=FOREVER)
+    stream = await open_(live, user)
+    asked, began = counting.asked, asyncio.get_running_loop().time()
+    count, hearing = 30, asyncio.ensure_future(_drained(stream))
+    for _ in range(count):
+        await tell(world.db, user)
+        live.heard(str(user))
+        await asyncio.sleep(0)
+    while stream.reader.place.event_id < count:
+        await asyncio.sleep(0)
+    read = asyncio.get_running_loop().time()
+    assert counting.asked - asked <= (read - began) / BREATH_SECONDS + 3
+    live.close()
+    assert await asyncio.wait_for(hearing, 10) == count
 
 
 async def test_a_place_is_read_as_it_was_written_and_nothing_else() -> None:

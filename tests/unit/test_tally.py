@@ -67,6 +67,14 @@ def test_the_biggest_have_a_series_of_their_own_and_the_rest_are_other() -> None
     assert shown(registry) == {"2": 20, "3": 1, OTHER: 113}
 
 
+def test_of_equals_who_has_a_series_keeps_it() -> None:
+    counter, registry = ranked(3)
+    for user in range(6):
+        counter.inc(str(user))
+    for _ in range(2):
+        assert shown(registry) == {"0": 1, "1": 1, "2": 1, OTHER: 3}
+
+
 def test_no_series_ever_falls_and_all_of_them_grow_by_what_was_counted() -> None:
     counter, registry = ranked(3)
     before: dict[str, float] = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from time import perf_counter
 from typing import Any
 
 import httpx
@@ -80,16 +81,26 @@ async def test_other_methods_are_not_taken_and_the_address_is_no_upload(signed_i
 
 async def test_an_open_stream_is_no_slow_request_and_no_session(app: FastAPI, signed_in: httpx.AsyncClient) -> None:
     metrics, live = app.state.house.metrics, app.state.house.telling.live
+    began = perf_counter()
     answering = asyncio.ensure_future(signed_in.get("/uploads/stream"))
     while not live.count:
         await asyncio.sleep(0)
     shown = metrics.registry.get_sample_value
     assert (shown("photo_api_live_streams"), shown("photo_api_active_sessions")) == (1, 0)
+    while not any(stream._patience for stream in live.streams["1"]):  # it speaks
+        await asyncio.sleep(0)
+    is_open = perf_counter()
+    while perf_counter() - is_open < 0.1:
+        await asyncio.sleep(0)
     live.close()
     assert (await answering).status_code == 200
+    stayed_open, all_of_it = perf_counter() - is_open, perf_counter() - began
     assert shown("photo_api_live_streams") == 0
     labels = {"method": "GET", "handler": "/uploads/stream", "status": "200"}
     assert shown("http_requests_total", labels) == 1
+    took = shown("http_request_duration_seconds_sum", labels)
+    assert took is not None
+    assert took < all_of_it - stayed_open + 0.05, "how long it stayed open was taken for a time to answer"
 
 
 async def test_polling_is_cheap_as_long_as_nothing_changes(signed_in: httpx.AsyncClient) -> None:

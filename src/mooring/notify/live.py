@@ -23,6 +23,7 @@ log = structlog.get_logger()
 CHANNEL = "mooring_uploads"  # as migration 0008 has it
 HEARTBEAT_SECONDS = 15.0
 AT_ONCE = 4  # readings: when a lost connection is back, all streams want one
+BREATH_SECONDS = 0.1  # between two readings of a stream: a thousand arrivals in a row are a few readings
 FAREWELL_SECONDS = 2.0  # for a client that does not read
 
 Why = Literal["expired", "closing", "left"]
@@ -74,13 +75,15 @@ class Stream:
 
     def hurry(self) -> None:
         if self._patience is not None:
-            self._patience.reschedule(asyncio.get_running_loop().time())
+            self._patience.reschedule(_now())
 
     async def pages(self) -> AsyncIterator[Sequence[Told]]:
         """Until it is over. An empty page is a heartbeat."""
-        is_behind = True
+        is_behind, not_before = True, 0.0
         while not self._is_over():
             if is_behind:
+                await asyncio.sleep(not_before - _now())
+                not_before = _now() + BREATH_SECONDS
                 self._news.clear()
                 try:
                     async for page in self.reader.news(self.live.paced):
@@ -178,3 +181,7 @@ class Live:
 
     def _all(self) -> list[Stream]:
         return [stream for mine in self.streams.values() for stream in mine]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -87,11 +87,12 @@ class Ranked(Tally):
         return super().collect()
 
     def _rank(self) -> None:
-        """At each look, not at each count: who outgrew somebody takes their place."""
+        """At each look, not at each count: who outgrew somebody takes their place. Of equals who has one keeps it."""
         if not self._before:
             return
         named = {who: self._before.get(who, 0.0) + sum(series.values()) for who, series in self._named.items()}
-        top = set(_largest(self._before | named, self.most))
+        waiting = {who: total for who, total in self._before.items() if who not in named}
+        top = set(_largest(named | waiting, self.most))
         for gone in self._named.keys() - top:
             del self._named[gone]
             self._before[gone] = named[gone]

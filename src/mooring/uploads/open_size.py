@@ -8,7 +8,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mooring.db.pool import Executor
-from mooring.errors import FileTooLarge, NotPending, PartsDiffer, PartsMissing, QuotaExceeded, StorageUnavailable
+from mooring.errors import (
+    FileTooLarge,
+    MooringError,
+    NotPending,
+    PartsDiffer,
+    PartsMissing,
+    QuotaExceeded,
+    StorageUnavailable,
+)
 from mooring.storage.port import Part
 from mooring.uploads.in_parts import InParts
 from mooring.uploads.judging import as_settled
@@ -44,15 +52,23 @@ class OpenSize:
 
     async def settle(self, upload: Upload, named: Mapping[int, str]) -> None:
         """The client says that this is all, and so it is, if storage has these parts and no others."""
-        sent = await self.parts.sent(upload.id, owner_id=upload.uploader_id)
-        if not sent.parts:
-            raise PartsMissing(upload.id, [1])
-        part_size = _part_size(upload.id, sent.parts, named)
-        total = sum(part.size for part in sent.parts)
+        try:
+            parts = (await self.parts.sent(upload.id, owner_id=upload.uploader_id)).parts
+        except NotPending:  # another was first, and its arrival is the answer to both
+            return
+        if not parts:
+            await self._refuse_unless_settled(upload, PartsMissing(upload.id, [1]))
+            return
+        part_size = _part_size(upload.id, parts, named)
+        total = sum(part.size for part in parts)
         if not await settle(self.parts.uploads.db, upload.id, file_size=total, part_size=part_size):
-            now = await self._still_waiting(upload)
-            if now.part_size == UNTOLD:
-                raise PartsDiffer("More came than was counted. Start this upload anew.")
+            more = PartsDiffer("More came than was counted. Start this upload anew.")
+            await self._refuse_unless_settled(upload, more)
+
+    async def _refuse_unless_settled(self, upload: Upload, refusal: MooringError) -> None:
+        now = await self.parts.uploads.get(upload.id, owner_id=upload.uploader_id)
+        if now.part_size == UNTOLD:
+            raise refusal
 
     async def _grow(self, upload: Upload, kind: Kind, *, by: int) -> None:
         uploads = self.parts.uploads
