@@ -7,7 +7,7 @@ from servers.serving import mooring
 __all__ = ["mooring"]
 
 # `make e2e` alone: one needs Ceph, the other takes minutes.
-ONLY_THERE = ("test_bucket_events.py", "test_drill.py")
+ONLY_THERE = ("test_bucket_events.py", "test_drill.py", "test_fire_drill.py")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -61,7 +61,6 @@ CASES: list[tuple[Situation, list[Deed]]] = [
     (came, [S.confirm, S.delete]),
     (waiting, [S.put, S.confirm]),
     (waiting, [S.put, S.delete]),
-    (arrived, [work, work]),
     (arrived, [work, S.delete]),
     (failed, [try_again, work]),
     (arrived, [S.delete, S.delete]),
