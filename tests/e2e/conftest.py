@@ -6,7 +6,7 @@ from servers.serving import mooring
 
 __all__ = ["mooring"]
 
-# `make e2e` alone: one needs Ceph, the other takes minutes.
+# `make e2e` alone: the first needs Ceph, the others take minutes.
 ONLY_THERE = ("test_bucket_events.py", "test_drill.py", "test_fire_drill.py")
 
 
