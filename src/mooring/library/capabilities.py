@@ -1,14 +1,12 @@
 """What lets a client upload that sends no headers of its own: a text in its address, for one user, kind and target."""
 
-import hashlib
-import hmac
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from mooring.derived_key import DerivedKey, text_of
 from mooring.errors import UrlNotValid
 
 LONGEST_LIFE = timedelta(days=1)
@@ -26,35 +24,21 @@ class Grant(NamedTuple):
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CapabilityKey:
-    """Derived from the house's secret for nothing but capabilities."""
-
-    key: bytes
-
-    @classmethod
-    def derived_from(cls, secret: str) -> "CapabilityKey":
-        return cls(hmac.digest(secret.encode(), b"mooring upload capabilities", hashlib.sha256))
+class CapabilityKey(DerivedKey):
+    purpose = b"mooring upload capabilities"
 
     def write(self, grant: Grant) -> str:
-        target = "" if grant.target is None else _text(json.dumps(grant.target).encode())
+        target = "" if grant.target is None else text_of(json.dumps(grant.target).encode())
         what = f"{grant.user_id}.{grant.kind}.{target}.{int(grant.expires_at.timestamp())}"
-        return f"{what}.{self._proof(what)}"
+        return f"{what}.{self.proof(what.encode())}"
 
     def read(self, text: str, at: datetime) -> Grant:
         """Believed as a whole or not at all: what was altered in it is never looked at."""
         parts = CAPABILITY_PATTERN.fullmatch(text)
-        if parts is None or not hmac.compare_digest(parts[6], self._proof(parts[1])):
+        if parts is None or not self.is_proven(parts[1].encode(), parts[6]):
             raise UrlNotValid("This upload address was not issued here, or it was altered. Ask for a new one.")
         expires_at = datetime.fromtimestamp(int(parts[5]), UTC)
         if expires_at <= at:
             raise UrlNotValid(f"This upload address lapsed at {expires_at.isoformat()}. Ask for a new one.")
         target = json.loads(urlsafe_b64decode(parts[4] + "=" * (-len(parts[4]) % 4))) if parts[4] else None
         return Grant(int(parts[2]), parts[3], target, expires_at)
-
-    def _proof(self, what: str) -> str:
-        return _text(hmac.digest(self.key, what.encode(), hashlib.sha256))
-
-
-def _text(content: bytes) -> str:
-    return urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -4,23 +4,19 @@ import hashlib
 import hmac
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from mooring.derived_key import DerivedKey
 
-@dataclass(frozen=True, slots=True)
-class WebhookKey:
-    """Derived from the house's secret for nothing but webhooks. A webhook's own secret is made of this and of its seed:
-    it can be made again to sign, and yet neither the database nor a backup of it holds one."""
 
-    key: bytes
+class WebhookKey(DerivedKey):
+    """A webhook's own secret is made of this and of its seed: it can be made again to sign, and yet neither
+    the database nor a backup of it holds one."""
 
-    @classmethod
-    def derived_from(cls, secret: str) -> "WebhookKey":
-        return cls(hmac.digest(secret.encode(), b"mooring webhooks", hashlib.sha256))
+    purpose = b"mooring webhooks"
 
     def secret(self, seed: str) -> bytes:
-        return hmac.digest(self.key, seed.encode(), hashlib.sha256)
+        return self.digest(seed.encode())
 
 
 def shown(secret: bytes) -> str:
