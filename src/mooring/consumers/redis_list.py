@@ -34,6 +34,7 @@ class RedisListConsumer:
             finally:
                 for taker in takers:
                     taker.cancel()
+                await asyncio.gather(*takers, return_exceptions=True)  # before their connections are closed
 
     @property
     def _under_way(self) -> str:
