@@ -16,6 +16,7 @@ log = structlog.get_logger()
 
 WAIT_SECONDS = 1.0
 ANOTHER_TRY_SECONDS = 1.0
+FAREWELL_SECONDS = 2.0
 TAKERS = 8
 
 
@@ -34,7 +35,7 @@ class RedisListConsumer:
             finally:
                 for taker in takers:
                     taker.cancel()
-                await asyncio.gather(*takers, return_exceptions=True)  # before their connections are closed
+                await asyncio.wait(takers, timeout=FAREWELL_SECONDS)  # before their connections are closed
 
     @property
     def _under_way(self) -> str:
