@@ -31,6 +31,7 @@ PARAMETERS = (
     "ARRAY[1152921504606846976, 1152921504606846976]",
     "ARRAY[1000000000, 1000000000]::bigint[]",
     "interval '30 seconds'",
+    "NULL",  # no parts
 )
 
 
