@@ -70,14 +70,16 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
             app.state.disk = house.disk
             tasks = [asyncio.create_task(task) for task in _background(house)]
             house.open_doors()
-            yield
-            house.drain()
-            house.telling.live.close()
-            if settings.worker:
-                await house.stop_work()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                yield
+            finally:
+                house.drain()
+                house.telling.live.close()
+                if settings.worker:
+                    await house.stop_work()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     app = application = Application(
         title="Mooring",

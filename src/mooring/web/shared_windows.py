@@ -1,5 +1,6 @@
 """How often somebody came within a time, counted for all processes together in a Redis."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from limits import RateLimitItem
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import BlockingConnectionPool
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -18,6 +19,7 @@ from mooring.web.windows import Here
 log = structlog.get_logger()
 
 STORE_SECONDS = 0.25  # for an answer of Redis; an API that waits longer for its limits is worse than none
+AT_ONCE = 32  # more wait for their turn: a crowd here is no failure there
 AWAY_SECONDS = 5.0  # after it failed, this process counts alone before it asks again
 
 
@@ -29,10 +31,9 @@ class Shared:
         self._here = Here(limits)
         self._on_error = on_error
         self._away_until = 0.0
-        self._pool = BlockingConnectionPool.from_url(
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._pool = ConnectionPool.from_url(
             url,
-            max_connections=32,
-            timeout=STORE_SECONDS,
             socket_timeout=STORE_SECONDS,
             socket_connect_timeout=STORE_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -47,18 +48,24 @@ class Shared:
         self._limiter = SlidingWindowCounterRateLimiter(storage)
 
     async def hit(self, name: str, client: str) -> int:
-        if time.monotonic() < self._away_until:
-            return self._here.hit(name, client)
-        try:
-            return await self._ask(self._limits[name], name, client)
-        except (StorageError, OSError) as failure:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            self._on_error()
-            log.warning("rate_limit_store_away", why=str(failure))
-            return self._here.hit(name, client)
+        async with self._turns:
+            if time.monotonic() < self._away_until:
+                return self._here.hit(name, client)
+            try:
+                return await self._ask(self._limits[name], name, client)
+            except (StorageError, OSError) as failure:
+                self._is_away(failure)
+                return self._here.hit(name, client)
 
     async def close(self) -> None:
         await self._pool.aclose()
+
+    def _is_away(self, failure: Exception) -> None:
+        if time.monotonic() < self._away_until:
+            return  # another who asked meanwhile has said so
+        self._away_until = time.monotonic() + AWAY_SECONDS
+        self._on_error()
+        log.warning("rate_limit_store_away", why=str(failure))
 
     async def _ask(self, limit: RateLimitItem, name: str, client: str) -> int:
         if await self._limiter.hit(limit, name, client):
