@@ -1,5 +1,5 @@
 """Messages of a Redis list, as MinIO writes them. Taking one moves it to a list of what is under way, so that who dies
-loses nothing: whoever starts next puts it back."""
+loses nothing: whoever starts next, or finds Redis again, puts it back."""
 
 import asyncio
 from dataclasses import dataclass
@@ -66,6 +66,7 @@ class RedisListConsumer:
                     await both.execute()
             except (RedisError, OSError) as away:
                 await self._wait(away)
+                await self._put_back(redis, stopping)  # what it gave away and we did not hear of, or could not tell
 
     async def _wait(self, away: Exception) -> None:
         log.warning("broker_away", source=str(self.source), why=str(away))
