@@ -11,7 +11,7 @@ OURS: Mapping[str, Mapping[str, str | None]] = {
     "sqs": {"region": "", "endpoint": ""},
     "amqp": {"queue": None, "exchange": "", "routing_key": "#"},
     "nats": {"stream": None, "subject": None, "durable": "mooring", "claim_after": "60"},
-    "kafka": {"topic": None, "group": "mooring"},
+    "kafka": {"topic": None, "group": "mooring", "claim_after": "10"},
     "redis": {"stream": "", "list": "", "group": "mooring", "claim_after": "60"},
 }
 FORMS: Mapping[str, str] = {

@@ -74,11 +74,47 @@ async def nats(source: Source, handle: Handle) -> Broker:
 
 async def kafka(source: Source, handle: Handle) -> Broker:
     """In order: what can't be settled is sought again, and nothing behind it is committed meanwhile."""
+    from aiokafka.client import AIOKafkaClient
     from faststream.kafka import KafkaBroker
 
-    broker = KafkaBroker(source.host.split(","), **USUAL)
-    broker.subscriber(source.words["topic"], group_id=source.words["group"], auto_offset_reset="earliest")(handle)
+    words, hosts = source.words, source.host.split(",")
+    soon = int(START_SECONDS * 500 / len(hosts))
+    knock = AIOKafkaClient(bootstrap_servers=hosts, request_timeout_ms=soon)
+    try:  # faststream leaves open what it could not start, so it only starts where somebody is in
+        await knock.bootstrap()
+    finally:
+        await knock.close()
+    told = logging.Logger("mooring.consumers.kafka")
+    broker = KafkaBroker(hosts, **{**USUAL, "logger": told})
+    silence = int(float(words["claim_after"]) * 1000)
+    group: Mapping[str, Any] = {
+        "group_id": words["group"],
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": silence,
+        "heartbeat_interval_ms": silence // 3,
+    }
+    reading = broker.subscriber(words["topic"], **group)
+    reading(handle)
+    told.addHandler(_Ending(reading, source))
     return broker
+
+
+class _Ending(logging.Handler):
+    """What Kafka refuses, the library tells nobody but its log, and reads on: often in vain, and for ever. So its
+    reading ends here, which the watch sees."""
+
+    def __init__(self, reading: Any, source: Source) -> None:
+        super().__init__(logging.ERROR)
+        self.reading, self.source = reading, source
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from aiokafka.errors import CommitFailedError, KafkaError
+
+        why = record.exc_info[1] if record.exc_info else None
+        # A commit that came too late ends nothing: the message comes again, to us or to who has its partition now.
+        if self.reading.running and isinstance(why, KafkaError) and not isinstance(why, CommitFailedError):
+            log.warning("broker_refused", source=str(self.source), why=f"{type(why).__name__}: {why}")
+            self.reading.running = False
 
 
 async def redis_stream(source: Source, handle: Handle) -> Broker:
@@ -114,6 +150,15 @@ class BrokerConsumer:
     receiver: Receiver
 
     async def run(self, stopping: asyncio.Event) -> None:
+        leaving: set[asyncio.Task[None]] = set()
+        try:
+            await self._connect_and_watch(stopping, leaving)
+        finally:
+            for late in leaving:
+                late.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+
+    async def _connect_and_watch(self, stopping: asyncio.Event, leaving: set[asyncio.Task[None]]) -> None:
         while not stopping.is_set():
             broker = None
             try:
@@ -126,7 +171,7 @@ class BrokerConsumer:
                 log.warning("broker_away", source=str(self.source), why=f"{type(away).__name__}: {away}")
             finally:
                 if broker is not None:
-                    await self._leave(broker)
+                    await self._leave(broker, leaving)
             if not stopping.is_set():
                 await asyncio.sleep(ANOTHER_TRY_SECONDS)
 
@@ -149,10 +194,18 @@ class BrokerConsumer:
         if missed:
             log.warning("broker_away", source=str(self.source), why="it does not answer")
 
-    async def _leave(self, broker: Broker) -> None:
+    async def _leave(self, broker: Broker, leaving: set[asyncio.Task[None]]) -> None:
+        """Who does not answer isn't waited for long, but left to the end: half left, its connections would stay."""
+        task = asyncio.create_task(self._stop(broker))
+        leaving.add(task)
+        task.add_done_callback(leaving.discard)
+        await asyncio.wait([task], timeout=START_SECONDS)
+        if not task.done():
+            log.warning("broker_not_left", source=str(self.source), why="it does not answer")
+
+    async def _stop(self, broker: Broker) -> None:
         try:
-            async with asyncio.timeout(START_SECONDS):
-                await broker.stop()
+            await broker.stop()
         except Exception as trouble:
             log.warning("broker_not_left", source=str(self.source), why=repr(trouble))
 
