@@ -3,9 +3,12 @@
 import asyncio
 import os
 import shutil
+import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -18,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 from redis.asyncio import Redis
 
+from servers.door import Door
 from servers.postgres import missing
 from servers.programs import Program, free_port
 
@@ -33,10 +37,28 @@ class Queue(Protocol):
     async def held(self) -> int:
         """Messages that it would still bring to somebody."""
 
+    async def go_away(self) -> None:
+        """Nobody reaches the broker. It keeps what it has."""
 
-class RabbitQueue:
+    async def come_back(self) -> None: ...
+
+
+@dataclass
+class OfAProgram:
+    """A queue of a broker that remembers: it may be killed."""
+
+    program: Program
+
+    async def go_away(self) -> None:
+        await asyncio.to_thread(self.program.kill)
+
+    async def come_back(self) -> None:
+        await asyncio.to_thread(self.program.start)
+
+
+class RabbitQueue(OfAProgram):
     def __init__(self, program: Program) -> None:
-        self.program = program
+        super().__init__(program)
         self.name = f"events-{uuid4().hex[:8]}"
         self.address = f"amqp://guest:guest@127.0.0.1:{program.port}/"
 
@@ -62,9 +84,9 @@ class RabbitQueue:
             yield channel, await channel.declare_queue(self.name, durable=True)
 
 
-class NatsQueue:
+class NatsQueue(OfAProgram):
     def __init__(self, program: Program) -> None:
-        self.program = program
+        super().__init__(program)
         self.name = f"events{uuid4().hex[:8]}"
 
     @property
@@ -92,11 +114,11 @@ class NatsQueue:
             await client.close()
 
 
-class RedisQueue:
+class RedisQueue(OfAProgram):
     """`list`, as MinIO writes it, or `stream`."""
 
     def __init__(self, program: Program, form: str) -> None:
-        self.program = program
+        super().__init__(program)
         self.form = form
         self.name = f"events-{uuid4().hex[:8]}"
         self.address = f"redis://127.0.0.1:{program.port}/0"
@@ -122,17 +144,22 @@ class RedisQueue:
 
 
 class SqsQueue:
+    """The consumer comes to it through a door; the tests send past that, so that they can while it is shut."""
+
     def __init__(self, program: Program) -> None:
-        self.program = program
+        self.door = Door(program.port)
         self.name = f"events-{uuid4().hex[:8]}"
+        self.endpoint = f"http://127.0.0.1:{program.port}"
 
     @property
     def url(self) -> str:
-        return f"sqs://{self.name}?region=us-east-1&endpoint={self.endpoint}"
+        return f"sqs://{self.name}?region=us-east-1&endpoint=http://127.0.0.1:{self.door.port}"
 
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.program.port}"
+    async def go_away(self) -> None:
+        await self.door.shut()
+
+    async def come_back(self) -> None:
+        await self.door.open()
 
     async def send(self, *messages: bytes) -> None:
         async with self._client() as (sqs, url):
@@ -153,29 +180,57 @@ class SqsQueue:
             yield sqs, made["QueueUrl"]
 
 
-class KafkaQueue:
+@dataclass(frozen=True)
+class KafkaBroker:
     """librdkafka's own test broker: a real listener that speaks Kafka's protocol with its groups and offsets, and
     forgets all at its end. Kafka itself is no package that the tests could install."""
 
-    def __init__(self, broker: Any) -> None:
+    process: "subprocess.Popen[str]"
+    address: str
+
+    def tell(self, line: str) -> None:
+        assert self.process.stdin
+        assert self.process.stdout
+        print(line, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "\n"
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+
+class KafkaQueue:
+    claim_after = 2
+
+    def __init__(self, broker: KafkaBroker) -> None:
         self.broker = broker
         self.name = f"events-{uuid4().hex[:8]}"
-        [found] = broker.list_topics(timeout=10).brokers.values()
-        self.address = f"{found.host}:{found.port}"
+        self.producer = Producer({"bootstrap.servers": broker.address, "log_level": 2})
         self.sent = 0
 
     @property
     def url(self) -> str:
-        return f"kafka://{self.address}?topic={self.name}"
+        return f"kafka://{self.broker.address}?topic={self.name}&claim_after={self.claim_after}"
 
     async def send(self, *messages: bytes) -> None:
+        self.send_once_it_answers(*messages)
+        await asyncio.to_thread(self.producer.flush, 40)
+
+    async def go_away(self) -> None:
+        self.broker.tell("go")
+
+    async def come_back(self) -> None:
+        self.broker.tell("come")
+
+    def send_once_it_answers(self, *messages: bytes) -> None:
         for message in messages:
-            self.broker.produce(self.name, message, partition=0)
-        await asyncio.to_thread(self.broker.flush, 20)
+            self.producer.produce(self.name, message, partition=0)
         self.sent += len(messages)
 
     async def held(self) -> int:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.address, group_id="mooring", enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.broker.address, group_id="mooring", enable_auto_commit=False)
         await consumer.start()
         try:
             return self.sent - (await consumer.committed(TopicPartition(self.name, 0)) or 0)
@@ -184,8 +239,12 @@ class KafkaQueue:
 
 
 @pytest.fixture(scope="session")
-def kafka_server() -> Any:
-    return Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "itself", "log_level": 2})
+def kafka_server() -> Iterator[KafkaBroker]:
+    command: list[str | Path] = [sys.executable, Path(__file__).with_name("kafka_process.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield KafkaBroker(process, process.stdout.readline().strip())
+        process.kill()
 
 
 @pytest.fixture(scope="session")
@@ -246,7 +305,7 @@ def redis_that_remembers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
 
 @pytest.fixture(scope="session")
 def sqs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """moto keeps its queues in memory: it can't be killed and remember."""
+    """moto keeps its queues in memory: it can't be killed and remember, but the way to it can be shut."""
     folder, port = tmp_path_factory.mktemp("sqs"), free_port()
     command: list[str | Path] = [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
     program = Program(command, folder, port)
@@ -256,26 +315,28 @@ def sqs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 
 QUEUES = ("amqp", "nats", "redis_stream", "redis_list", "kafka", "sqs")
-FORGETFUL = ("kafka", "sqs")  # these keep all in memory, and can't be killed and come back with it
 
 
 @pytest.fixture
-def queue(request: pytest.FixtureRequest) -> Iterator[Queue]:
+async def queue(request: pytest.FixtureRequest) -> AsyncIterator[Queue]:
     """Whose, the test's parameter says."""
     kind = request.param
-    server = {
-        "amqp": "rabbit_server",
-        "nats": "nats_server",
-        "kafka": "kafka_server",
-        "sqs": "sqs_server",
-    }.get(kind, "redis_that_remembers")
-    program: Any = request.getfixturevalue(server)
-    if kind in FORGETFUL:
-        yield SqsQueue(program) if kind == "sqs" else KafkaQueue(program)
+    servers = {"amqp": "rabbit_server", "nats": "nats_server", "kafka": "kafka_server", "sqs": "sqs_server"}
+    server: Any = request.getfixturevalue(servers.get(kind, "redis_that_remembers"))
+    if kind == "kafka":
+        yield KafkaQueue(server)
+        server.thaw()
+        server.tell("come")
         return
-    if program.process is None:
-        program.start()
+    if kind == "sqs":
+        sqs = SqsQueue(server)
+        await sqs.come_back()
+        yield sqs
+        await sqs.go_away()
+        return
+    if server.process is None:
+        server.start()
     made: dict[str, Callable[[Program], Queue]] = {"amqp": RabbitQueue, "nats": NatsQueue}
-    yield made[kind](program) if kind in made else RedisQueue(program, kind.removeprefix("redis_"))
-    if program.process is None:
-        program.start()
+    yield made[kind](server) if kind in made else RedisQueue(server, kind.removeprefix("redis_"))
+    if server.process is None:
+        server.start()

@@ -1,0 +1,240 @@
+"""Brokers, the database and we ourselves go away and come back: nothing is lost, and nothing arrives twice."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from consumers import dying
+from consumers.listening import consuming, event, every, of, receiver_of, until_arrived, until_empty, uploaded
+from mooring.consumers import brokers
+from mooring.consumers.receiver import Receiver
+from servers.brokers import KafkaQueue, Queue, SqsQueue
+from servers.postgres import Server
+from servers.waiting import until
+from world import World
+
+TESTS = Path(__file__).parents[1]
+HEARTBEAT, IT_IS_STILL_LOADING = 12, 14  # of Kafka's protocol
+
+
+@dataclass(frozen=True)
+class Held(Receiver):
+    """Handles a message, and goes no further before it may."""
+
+    handled: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def settle(self, message: bytes | str) -> bool:
+        is_settled = await super().settle(message)
+        self.handled.set()
+        await self.may_go_on.wait()
+        return is_settled
+
+
+@dataclass(frozen=True)
+class Counting(Receiver):
+    kept: list[bytes | str] = field(default_factory=list)
+
+    async def settle(self, message: bytes | str) -> bool:
+        is_settled = await super().settle(message)
+        if not is_settled:
+            self.kept.append(message)
+        return is_settled
+
+
+async def until_logged(lines: list[MutableMapping[str, Any]], what: str, times: int = 1) -> None:
+    async def is_logged() -> bool:
+        return [line["event"] for line in lines].count(what) >= times
+
+    await until(is_logged)
+
+
+@every
+async def test_a_broker_that_goes_away_and_comes_back_loses_nothing(queue: Queue, world: World, tmp_path: Path) -> None:
+    tickets = await uploaded(world, 3)
+    async with consuming(queue, receiver_of(world), tmp_path):
+        await queue.send(event(tickets[0]))
+        await until_arrived(world, tickets[:1])
+        await queue.go_away()
+        await queue.come_back()
+        await queue.send(event(tickets[1]))
+        await until_arrived(world, tickets[:2])
+    await queue.send(event(tickets[2]))
+    await queue.go_away()
+    async with consuming(queue, receiver_of(world), tmp_path):  # it is not there yet when we come
+        await queue.come_back()
+        await until_arrived(world, tickets)
+        await until_empty(queue)
+
+
+@every
+async def test_what_was_handled_while_the_broker_was_away_arrived_once(
+    queue: Queue, world: World, tmp_path: Path
+) -> None:
+    """It can't be told so, brings the message again, and then it can."""
+    [ticket] = await uploaded(world, 1)
+    receiver = Held(receiver_of(world).events)
+    await queue.send(event(ticket))
+    async with consuming(queue, receiver, tmp_path):
+        async with asyncio.timeout(60):
+            await receiver.handled.wait()
+        await queue.go_away()
+        receiver.may_go_on.set()
+        await queue.come_back()
+        await until_empty(queue)
+    assert await world.story(ticket.photo_id) == [("issued", "client"), ("arrived", "event")]
+
+
+@every
+async def test_who_is_killed_between_handling_and_forgetting_has_it_handled_again(
+    queue: Queue, world: World, database_url: str, tmp_path: Path
+) -> None:
+    [ticket] = await uploaded(world, 1)
+    await queue.send(event(ticket))
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-m", dying.__name__, database_url, tmp_path, queue.url,
+        env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert killed.stdout
+        async with asyncio.timeout(60):
+            await killed.stdout.readuntil(b"handled\n")
+    finally:
+        killed.kill()
+        await killed.communicate()
+    receiver = receiver_of(world)
+    async with consuming(queue, receiver, tmp_path):
+        await until_empty(queue)
+    assert await world.story(ticket.photo_id) == [("issued", "client"), ("arrived", "event")]
+    counted = receiver.events.metrics.registry.get_sample_value
+    assert counted("photo_api_storage_events_total", {"result": "repeated"}) == 1
+
+
+@asynccontextmanager
+async def without_database(postgres: Server, url: str) -> AsyncIterator[None]:
+    name = urlsplit(url).path.removeprefix("/")
+    administrator = await asyncpg.connect(postgres.url("postgres", user="postgres"))
+    try:
+        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+        yield
+    finally:
+        await administrator.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        await administrator.close()
+
+
+@every
+async def test_what_comes_while_the_database_is_away_is_handled_when_it_is_back(
+    queue: Queue, world: World, postgres: Server, database_url: str, tmp_path: Path
+) -> None:
+    tickets = await uploaded(world, 2)
+    receiver = Counting(receiver_of(world).events, pauses=(0.01, 0.05))
+    async with consuming(queue, receiver, tmp_path):
+        async with without_database(postgres, database_url):
+            await queue.send(*(event(ticket) for ticket in tickets))
+
+            async def each_was_brought_again() -> bool:
+                return len(receiver.kept) >= 4
+
+            await until(each_was_brought_again)
+        await until_arrived(world, tickets)
+        await until_empty(queue)
+
+
+@of("kafka", "sqs")
+async def test_nothing_is_forgotten_before_it_was_handled(queue: Queue, world: World, tmp_path: Path) -> None:
+    [ticket] = await uploaded(world, 1)
+    receiver = Held(receiver_of(world).events)
+    await queue.send(event(ticket))
+    async with consuming(queue, receiver, tmp_path):
+        async with asyncio.timeout(60):
+            await receiver.handled.wait()
+        assert await queue.held() == 1
+        receiver.may_go_on.set()
+        await until_empty(queue)
+
+
+@of("sqs")
+async def test_what_was_sent_while_sqs_could_not_be_reached_is_handled(
+    queue: SqsQueue, world: World, tmp_path: Path
+) -> None:
+    tickets = await uploaded(world, 2)
+    with capture_logs() as lines:
+        async with consuming(queue, receiver_of(world), tmp_path):
+            await queue.send(event(tickets[0]))
+            await until_arrived(world, tickets[:1])
+            await queue.go_away()
+            await queue.send(event(tickets[1]))
+            await until_logged(lines, "broker_away")
+            assert await queue.held() == 1
+            await queue.come_back()
+            await until_arrived(world, tickets)
+            await until_empty(queue)
+
+
+@of("kafka")
+async def test_what_was_published_while_kafka_was_silent_is_handled(
+    queue: KafkaQueue, world: World, tmp_path: Path
+) -> None:
+    """Longer than it remembers us when it hears nothing."""
+    tickets = await uploaded(world, 3)
+    async with consuming(queue, receiver_of(world), tmp_path):
+        await queue.send(event(tickets[0]))
+        await until_arrived(world, tickets[:1])
+        queue.broker.freeze()
+        queue.send_once_it_answers(event(tickets[1]))
+        await asyncio.sleep(queue.claim_after + 1)
+        queue.broker.thaw()
+        await until_arrived(world, tickets[:2])
+        await queue.send(event(tickets[2]))
+        await until_arrived(world, tickets)
+        await until_empty(queue)
+
+
+@of("kafka")
+async def test_kafka_that_is_silent_for_long_is_left_and_found_again(
+    queue: KafkaQueue, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leaving it takes too long, and so does coming to it, until it speaks."""
+    monkeypatch.setattr(brokers, "LOOK_SECONDS", 0.3)
+    monkeypatch.setattr(brokers, "START_SECONDS", 1.0)
+    tickets = await uploaded(world, 2)
+    with capture_logs() as lines:
+        async with consuming(queue, receiver_of(world), tmp_path):
+            await queue.send(event(tickets[0]))
+            await until_arrived(world, tickets[:1])
+            queue.broker.freeze()
+            queue.send_once_it_answers(event(tickets[1]))
+            await until_logged(lines, "broker_not_left")
+            await until_logged(lines, "broker_away", times=2)
+            queue.broker.thaw()
+            monkeypatch.setattr(brokers, "START_SECONDS", 15.0)
+            await until_arrived(world, tickets)
+            await until_empty(queue)
+
+
+@of("kafka")
+async def test_kafka_whose_refusal_ends_the_reading_is_connected_to_anew(
+    queue: KafkaQueue, world: World, tmp_path: Path
+) -> None:
+    """It has come back, and is not yet ready to know who belongs to which group."""
+    tickets = await uploaded(world, 2)
+    with capture_logs() as lines:
+        async with consuming(queue, receiver_of(world), tmp_path):
+            await queue.send(event(tickets[0]))
+            await until_arrived(world, tickets[:1])
+            queue.broker.tell(f"refuse {HEARTBEAT} {IT_IS_STILL_LOADING}")
+            await until_logged(lines, "broker_refused")
+            await queue.send(event(tickets[1]))
+            await until_arrived(world, tickets)
+            await until_empty(queue)
