@@ -16,7 +16,7 @@ from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_form, reply
+from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_query, reply
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -199,7 +199,7 @@ async def confirm_photos(request: Request) -> Response:
 async def list_photos(request: Request) -> Response:
     """The caller's photos that arrived, newest first."""
     caller = await signed_in(request)
-    asked = read_form(dict(request.query_params), AskedPage)
+    asked = read_query(request, AskedPage)
     photos = request.app.state.house.photos
     page = await photos.page(user_id=caller.user_id, before=asked.cursor, limit=asked.limit)
     next_cursor = page[-1].upload.id if len(page) == asked.limit else None
@@ -241,7 +241,9 @@ async def edit_photo(request: Request, photo_id: PathId, changes: PhotoChanges, 
 @router.delete("/{photo_id}", status_code=204)
 async def delete_photo(request: Request, photo_id: PathId, caller: SignedIn) -> None:
     """The photo, its file and its place in every album are gone; its bytes count no longer."""
-    await request.app.state.house.photos.delete(photo_id, user_id=caller.user_id)
+    house = request.app.state.house
+    await house.photos.delete(photo_id, user_id=caller.user_id)
+    house.images.forget(caller.user_id)
 
 
 def _issued(ticket: Ticket) -> IssuedPhoto:
