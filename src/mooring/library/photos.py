@@ -50,8 +50,7 @@ class Ticket(NamedTuple):
     object_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
+class Photo(NamedTuple):
     upload: Upload
     title: str | None
     description: str | None
