@@ -18,8 +18,8 @@ import structlog
 from mooring.observe.logs import Lines, configure_logs
 from mooring.observe.redaction import GONE
 
-# Written apart from the redaction's own, and wider: a test fails for nothing rather than for too little. What an address
-# reads like is told to people with the word `password` in it.
+# Written apart from the redaction's own, and wider: a test fails for nothing rather than for too little. People are
+# told what an address reads like with the word `password` in it.
 SECRET = re.compile(
     rb"eyJ[\w-]{10,}\.[\w-]{4,}|\$argon2|horse battery|a secret of the tests|whsec_\w"
     rb"|(?i:[?&~][\w-]*(?:signature|token|hmac|md5|policy)=[^&\s\"]{6})|/share/[\w-]{30,}|/uppy/[\w.-]{30,}"
