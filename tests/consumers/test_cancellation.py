@@ -38,7 +38,7 @@ class Swallowing:
     async def slowly(self, *_: object, **__: object) -> None:
         self.is_asked.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         except asyncio.CancelledError:
             return
 

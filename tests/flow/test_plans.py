@@ -99,9 +99,11 @@ async def test_a_page_never_walks_past_other_peoples_rows(world: World, asking: 
         first,
         last,
     )
-    await world.db.execute("ANALYZE")
     explaining = Explaining(world.db)
-    page = await asking(world, explaining)
-    assert len(page) == 20
-    walked_past = sum(map(int, re.findall(r"Rows Removed by Filter: ([0-9]+)", explaining.plan)))
-    assert walked_past < 100, explaining.plan
+    for learns in ("SELECT 1", "ANALYZE"):
+        await world.db.execute(learns)
+        page = await asking(world, explaining)
+        assert len(page) == 20
+        walked_past = sum(map(int, re.findall(r"Rows Removed by Filter: ([0-9]+)", explaining.plan)))
+        assert walked_past < 100, explaining.plan
+        assert "Sort" not in explaining.plan, "nor through all of ours"

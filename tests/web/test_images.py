@@ -18,6 +18,7 @@ from mooring.db.pool import Database
 from mooring.library import images
 from mooring.library.images import Asked, of_owners
 from mooring.uploads.served import ServedFile
+from servers.waiting import until
 from web.conftest import settings_for, sign_in
 from web.test_photos import issue, put, refused
 
@@ -311,9 +312,10 @@ async def test_a_token_ends_with_the_session_it_was_made_for(owner: httpx.AsyncC
 
 
 async def listened_for(app: FastAPI) -> None:
-    async with asyncio.timeout(20):
-        while not app.state.house.images.recent._is_listening:
-            await asyncio.sleep(0.01)
+    async def is_listening() -> bool:
+        return bool(app.state.house.images.recent._is_listening)
+
+    await until(is_listening)
 
 
 async def test_an_image_is_looked_up_once_until_something_happens_to_it(
@@ -357,7 +359,7 @@ async def test_what_was_deleted_is_gone_at_once_here_and_soon_elsewhere(
             refused(await owner.get(deleted), 404, "PHOTO_NOT_FOUND")
             async with asyncio.timeout(20):
                 while (await elsewhere.get(deleted)).status_code != 404:
-                    await asyncio.sleep(0.01)
+                    pass
             assert (await elsewhere.get(kept)).status_code == 302
             assert (await owner.delete("/albums/1")).status_code == 204
             refused(await owner.get(kept), 404, "PHOTO_NOT_FOUND")
