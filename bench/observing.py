@@ -1,16 +1,21 @@
-"""What watching costs the server: everything that is counted for one request, and the aggregation of the gauges.
+"""What watching costs the server: everything that is counted for one request, the aggregation of the gauges, and a log
+service that does not answer.
 
 python observing.py [--rows N]      # the aggregation over so many uploads, by itself"""
 
 import asyncio
+import socket
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 import asyncpg
 
+import contenders
 from asked import Asked
+from load import Round, press, write_asks
 from mooring.clock import now
 from mooring.db.migrate import migrate
 from mooring.library.growth import count_if_old
@@ -23,6 +28,7 @@ from table import Line, at_most
 TIMES = 20_000
 ROWS = 1_000_000
 LAG = timedelta(milliseconds=300)
+SLOWER = 1.5  # times, at most, of p99
 # Users, albums and links as many as a million uploads would have: 100 uploads of a user, 20 of an album.
 _FILL = """
 INSERT INTO users (email, password_hash) SELECT n || '@example.org', 'x' FROM generate_series(1, $1 / 100) n;
@@ -59,7 +65,62 @@ def measure(asked: Asked) -> list[Line]:
         at_most("all that is counted for one issue, CPU", issue, 6, "µs"),
         at_most("… for one confirm, with the timing of storage", confirm, 6, "µs"),
         at_most(f"the aggregation of the business gauges over {ROWS:,} uploads", seconds * 1000, 500, "ms"),
+        *_beside_a_dead_log_service(asked),
     ]
+
+
+def _beside_a_dead_log_service(asked: Asked) -> list[Line]:
+    """All three of one database, in turn, each round begun by another."""
+    url = asked.cluster.create("shipping")
+    asyncio.run(migrate(url))
+    contenders.seed_mooring(url)
+    asks = write_asks("shipping", contenders.issues(contenders.mooring_tokens()))
+    with ExitStack() as running:
+        stub = running.enter_context(contenders.stub_storage())
+        hanging, refusing = running.enter_context(_hanging()), running.enter_context(_refusing())
+        services = {"none": {}, "hangs": _shipping_to(hanging), "refuses": _shipping_to(refusing)}
+        servers = {name: running.enter_context(contenders.mooring(url, stub, **env)) for name, env in services.items()}
+        seen: dict[str, list[Round]] = {name: [] for name in servers}
+        for server in servers.values():
+            press(server, asks, seconds=1)
+        for number in range(asked.rounds):
+            names = list(servers)
+            for name in (*names[number % len(names) :], *names[: number % len(names)]):
+                seen[name].append(press(servers[name], asks, seconds=asked.seconds))
+    return [
+        _ratio("`POST /photos/presigned-url` beside a log service that hangs, p99 against none", seen, "hangs"),
+        _ratio("… beside one that refuses connections", seen, "refuses"),
+    ]
+
+
+def _shipping_to(port: int) -> dict[str, str]:
+    return {
+        "MOORING_LOG_SERVICE_URL": f"http://127.0.0.1:{port}/v2/log",
+        "MOORING_LOG_SERVICE_APP_KEY": "the app key of the bench",
+        "MOORING_LOG_SERVICE_STOP_SECONDS": "0",
+    }
+
+
+@contextmanager
+def _hanging() -> Iterator[int]:
+    """Its connections come about, for the kernel makes them, and nobody ever looks at one."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1000) as server:
+        yield server.getsockname()[1]
+
+
+@contextmanager
+def _refusing() -> Iterator[int]:
+    """Bound, so that no other takes its place, and not listening."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+def _ratio(what: str, seen: dict[str, list[Round]], name: str) -> Line:
+    beside, alone = seen[name], seen["none"]
+    ratio = statistics.median(one.p99_ms / other.p99_ms for one, other in zip(beside, alone, strict=True))
+    each = [statistics.median(one.p99_ms for one in rounds) for rounds in (beside, alone)]
+    return at_most(what, ratio, SLOWER, "×", f"{each[0]:.1f} ms against {each[1]:.1f} ms")
 
 
 async def _counting() -> tuple[float, float]:

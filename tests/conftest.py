@@ -9,6 +9,7 @@ import pytest
 
 pytest_plugins = [
     "servers.logs",
+    "servers.ours",
     "servers.postgres",
     "servers.swift",
     "servers.ceph",

@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from mooring.hanging_up import HANG_UP
 from mooring.whole import WholeCycle, WholeProtocol
@@ -32,7 +33,8 @@ class SendfileProtocol(WholeProtocol):
         super().on_headers_complete()
         if isinstance(self.cycle, WholeCycle) and self.cycle.scope is self.scope:
             self.scope["extensions"] = {
-                SENDFILE: {"send": partial(self._sendfile, self.cycle)},
+                # The cycle holds its scope: held in there itself, each request would wait for the collector.
+                SENDFILE: {"send": partial(self._sendfile, ref(self.cycle))},
                 HANG_UP: {"transport": self.transport},
             }
 
@@ -41,8 +43,11 @@ class SendfileProtocol(WholeProtocol):
         if self._writable is not None:
             self._writable.set()
 
-    async def _sendfile(self, cycle: WholeCycle, fd: int, start: int, end: int) -> None:
+    async def _sendfile(self, asked_of: "ref[WholeCycle]", fd: int, start: int, end: int) -> None:
         """Returns early where the client went away. uvicorn counts the bytes of an answer: it is told of these."""
+        cycle = asked_of()
+        if cycle is None:
+            return  # answered long ago
         await cycle.send_head()
         await self._written()
         if cycle.disconnected:

@@ -19,6 +19,8 @@ from mooring.observe.siblings import Siblings
 from mooring.sendfile import SendfileProtocol
 from mooring.settings import Settings
 
+LAST_SECONDS = 15.0  # beyond what it may take to drain and to stop
+
 
 def serve(settings: Settings, *, host: str, port: int) -> None:
     """Until SIGTERM or Ctrl-C; then drain, let what is under way finish, and return."""
@@ -37,6 +39,7 @@ def serve_on(
     app = create_app(settings)
     if siblings is not None:
         app.state.siblings = Siblings(siblings, app.state.metrics)
+        app.state.siblings.end_with_parent(most_to_stop(settings))
     try:
         _Server(app, settings, greeting).run(sockets=[listening])
     except SystemExit:
@@ -104,6 +107,11 @@ class _Server(uvicorn.Server):
         house = getattr(self._app.state, "house", None)
         if house is not None:
             house.telling.live.close()
+
+
+def most_to_stop(settings: Settings) -> float:
+    """Seconds after which one that was asked to stop hangs."""
+    return settings.drain_seconds + settings.stop_seconds + LAST_SECONDS
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,8 +1,8 @@
 """Several server processes behind one address: started, watched, asked for what they count, and stopped together.
 
 This process serves nothing itself. Each child has a socket pair to it: over that it says that it is ready, and asks for
-what the others count; by its end it learns that the parent is gone. A child that dies is replaced, and what it had told
-of its counters stays in the sums."""
+what the others count. By the end of its input it learns that the parent is gone. A child that dies is replaced, and
+what it had told of its counters stays in the sums."""
 
 import asyncio
 import json
@@ -20,14 +20,13 @@ from mooring.errors import SetupProblem
 from mooring.observe.exposition import joined
 from mooring.observe.frames import Channel, packed, unpacked
 from mooring.observe.logs import configure_logs
-from mooring.server import address_of, greeting_of, listen
+from mooring.server import address_of, greeting_of, listen, most_to_stop
 from mooring.settings import Settings
 
 log = structlog.get_logger()
 
 ANSWER_SECONDS = 1.0  # for a child that is asked; then the last it said counts
 AGAIN_SECONDS = 1.0  # before one that died is replaced
-LAST_SECONDS = 15.0  # beyond what a child may take to drain and to stop
 
 
 @dataclass(eq=False)
@@ -111,6 +110,7 @@ class Several:
                 "-m",
                 "mooring.one_of_several",
                 json.dumps(self._told(number, theirs)),
+                stdin=asyncio.subprocess.PIPE,  # never written to: it ends when we do
                 pass_fds=[self._listening.fileno(), theirs.fileno()],
                 start_new_session=True,  # Ctrl-C is for us: they are asked to stop, once
             )
@@ -176,8 +176,7 @@ class Several:
         for child in self._children.values():
             with suppress(ProcessLookupError):
                 child.process.terminate()
-        patience = self._settings.drain_seconds + self._settings.stop_seconds + LAST_SECONDS
-        _, late = await asyncio.wait(keeping, timeout=patience)
+        _, late = await asyncio.wait(keeping, timeout=most_to_stop(self._settings))
         for child in self._children.values() if late else ():
             with suppress(ProcessLookupError):
                 child.process.kill()

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
+import asyncpg
 import httpx
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
+from mooring.db.migrate import LOCK
 from servers.serving import Mooring, Serving, until
+from servers.waiting import until as until_told
 
 ALBUMS = 'http_requests_total{method="GET",handler="/albums",status="200"} '
 
@@ -72,6 +75,28 @@ def test_children_end_with_a_parent_that_is_killed(mooring: Mooring) -> None:
     serving.end(signal.SIGKILL)
     _, left = psutil.wait_procs(orphans, timeout=20)
     assert left == []
+
+
+async def test_children_that_still_start_end_with_a_parent_that_is_killed(mooring: Mooring, database_url: str) -> None:
+    """The database does not answer: they wait for a lock that somebody else has, and would do so for ever."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+
+    async def both_wait() -> bool:
+        here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        waiting = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = {here}"
+        return bool(await connection.fetchval(waiting) == 2)
+
+    try:
+        serving = mooring.serve("--port", "0", "--processes", "2", MOORING_DATABASE_URL=database_url)
+        await until_told(both_wait)
+        orphans = children(serving)
+        assert len(orphans) == 2
+        serving.end(signal.SIGKILL)
+        _, left = psutil.wait_procs(orphans, timeout=20)
+        assert left == []
+    finally:
+        await connection.close()
 
 
 def test_one_that_can_not_start_ends_all_with_a_sentence(mooring: Mooring) -> None:

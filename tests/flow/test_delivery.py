@@ -68,7 +68,7 @@ async def test_a_url_is_handed_out_for_half_of_its_life(delivery: Delivery, sign
 
 
 async def test_each_object_has_a_url_of_its_own(delivery: Delivery) -> None:
-    assert url_of(delivery) != url_of(delivery, replace(FILE, object_key="photos/b.jpg"))
+    assert url_of(delivery) != url_of(delivery, FILE._replace(object_key="photos/b.jpg"))
 
 
 async def test_a_url_never_outlives_the_right_to_it(delivery: Delivery, signer: Counting, clock: HeldClock) -> None:
@@ -105,7 +105,7 @@ async def test_only_so_many_are_remembered(
     delivery: Delivery, signer: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "MOST_REMEMBERED", 3)
-    files = [replace(FILE, object_key=f"photos/{number}.jpg") for number in range(4)]
+    files = [FILE._replace(object_key=f"photos/{number}.jpg") for number in range(4)]
     for file in files:
         url_of(delivery, file)
     assert list(delivery.remembered) == [file.object_key for file in files[1:]]
@@ -173,7 +173,7 @@ async def test_what_was_made_of_an_upload_and_is_another_now_does_not_reject_it(
 ) -> None:
     upload, file = await arrived(world)
     await world.disk.write("made/thumb.webp", once(b"thumb"), content_type="image/webp")
-    thumb = replace(file, object_key="made/thumb.webp", etag="what it was")
+    thumb = file._replace(object_key="made/thumb.webp", etag="what it was")
     with pytest.raises(FileLost):
         await delivery.open(thumb)
     assert await world.state(upload.id) == "UPLOADED"

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -15,29 +15,41 @@ import pytest
 from mooring.db.embedded import Embedded, psql
 from mooring.db.pool import Database, open_database
 from mooring.errors import DatabaseUnavailable
+from servers import ours
+from servers.serving import until
 
 USER = Path(__file__).parents[1] / "servers" / "embedded_user.py"
-Process = subprocess.Popen[str]
+
+
+@dataclass
+class Another:
+    """Another process that uses the server in a folder."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+
+    @property
+    def said(self) -> str:
+        return until(lambda: self.out.read_text().rpartition("\n")[0], 60)
+
+    def leave(self) -> int:
+        self.process.communicate(timeout=30)
+        return self.process.returncode
 
 
 @pytest.fixture
-def another() -> Iterator[Callable[..., Process]]:
-    """Start another process that uses the server in a folder."""
-    started: list[Process] = []
+def another(tmp_path: Path) -> Iterator[Callable[[Path], Another]]:
+    started: list[Another] = []
 
-    def start(folder: Path, *options: str) -> Process:
-        command: list[str | Path] = [sys.executable, "-W", "error", USER, folder, *options]
-        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+    def start(folder: Path) -> Another:
+        out = tmp_path / f"{len(started)}.out"
+        process = ours.start([ours.PYTHON, "-W", "error", USER, folder], out, stdin=subprocess.PIPE)
+        started.append(Another(process, out))
         return started[-1]
 
     yield start
-    for process in started:
-        process.communicate(timeout=30)
-
-
-def said(process: Process) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline().strip()
+    for user in started:
+        user.leave()
 
 
 def server_pid(folder: Path) -> int:
@@ -118,29 +130,29 @@ async def test_the_second_user_shares_it_and_the_last_one_stops_it(short_folder:
     assert [path.name for path in (short_folder / "postgres" / "socket").iterdir()] == []
 
 
-async def test_the_starter_may_go_before_those_who_joined(short_folder: Path, another: Callable[..., Process]) -> None:
+async def test_the_starter_may_go_before_those_who_joined(
+    short_folder: Path, another: Callable[[Path], Another]
+) -> None:
     starter = another(short_folder)
-    url = said(starter)
+    url = starter.said
     with Embedded(short_folder):
         pid = server_pid(short_folder)
-        starter.communicate(timeout=30)
-        assert starter.returncode == 0
+        assert starter.leave() == 0
         assert await fetchval(url, "SELECT 1") == 1
     assert not lives(pid)
 
 
 def test_many_that_start_at_once_on_a_fresh_folder_share_one_server(
-    short_folder: Path, another: Callable[..., Process]
+    short_folder: Path, another: Callable[[Path], Another]
 ) -> None:
-    processes = [another(short_folder / "data") for _ in range(4)]
-    assert len({said(process) for process in processes}) == 1
+    users = [another(short_folder / "data") for _ in range(4)]
+    assert len({user.said for user in users}) == 1
     pid = server_pid(short_folder / "data")
     log = (short_folder / "data" / "postgres" / "log").read_text()
     assert log.count("starting PostgreSQL") == 1
-    for process in processes:
+    for user in users:
         assert lives(pid)
-        process.communicate(timeout=30)
-    assert [process.returncode for process in processes] == [0] * 4
+        assert user.leave() == 0
     assert not lives(pid)
 
 
@@ -155,12 +167,12 @@ async def test_users_that_come_and_go_at_once_never_find_it_gone(short_folder: P
 
 
 def test_what_a_killed_user_left_running_is_adopted_and_stopped(
-    short_folder: Path, another: Callable[..., Process]
+    short_folder: Path, another: Callable[[Path], Another]
 ) -> None:
     killed = another(short_folder)
-    said(killed)
-    killed.kill()
-    killed.wait()
+    assert killed.said
+    killed.process.kill()
+    killed.process.wait()
     pid = server_pid(short_folder)
     assert lives(pid)
     with Embedded(short_folder):

@@ -5,7 +5,6 @@ import pwd
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,6 +16,7 @@ from mooring.db import programs
 from mooring.db.cluster import LONGEST_SOCKET
 from mooring.db.embedded import Embedded, psql
 from mooring.errors import SetupProblem
+from servers import ours
 
 USER = Path(__file__).parents[1] / "servers" / "embedded_user.py"
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -40,14 +40,12 @@ def mode(path: Path) -> int:
 
 
 def knock(url: str, uid: int) -> str:
-    command = [sys.executable, "-c", KNOCK, url, str(uid)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return ours.run([ours.PYTHON, "-c", KNOCK, url, str(uid)]).stdout.strip()
 
 
 def use(folder: Path, *options: str) -> str:
     """What another process says that starts the server there and stops it at once."""
-    command: list[str | Path] = [sys.executable, "-W", "error", USER, folder, *options]
-    return subprocess.run(command, input="", capture_output=True, text=True, check=False).stdout.strip()
+    return ours.run([ours.PYTHON, "-W", "error", USER, folder, *options], input="").stdout.strip()
 
 
 @pytest.fixture

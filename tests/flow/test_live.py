@@ -14,9 +14,9 @@ from conftest import HeldClock
 from mooring.db.notices import Listening, Notices
 from mooring.db.pool import Database
 from mooring.errors import DatabaseUnavailable, NotAcceptable, TooManyStreams
-from mooring.notify.live import BREATH_SECONDS, CHANNEL, Live, Stream
+from mooring.notify.live import BREATH_SECONDS, Live, Stream
 from mooring.notify.transitions import PAGE, Place, Reader, Told
-from mooring.uploads.lifecycle import Move, State, Trigger, advance
+from mooring.uploads.lifecycle import CHANNEL, Move, State, Trigger, advance
 from world import World
 
 FOREVER = 3600.0

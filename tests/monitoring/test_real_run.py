@@ -20,6 +20,7 @@ from mooring.observe.monitoring.export import ROWS
 from mooring.observe.monitoring.panels import VARIABLES, Panel, substituted
 from mooring.observe.monitoring.preview import drawn
 from mooring.observe.monitoring.rules import rules
+from servers.logs import check_written
 from servers.postgres import missing, passable_folder
 from servers.receiver import receiving
 from servers.serving import Mooring
@@ -47,6 +48,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
                 for person in serving.people:
                     person.http.close()
                 serving.end(signal.SIGTERM)
+        check_written()
 
 
 def answers(house: Watched, panel: Panel, chosen: dict[str, str] | None = None) -> list[list[Line]]:

@@ -3,8 +3,6 @@
 import json
 import os
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from servers import ours
 
 
 class Lambda:
@@ -71,11 +71,8 @@ def container_of(handler: str, env: Mapping[str, str], folder: Path) -> Iterator
     threading.Thread(target=server.serve_forever, daemon=True).start()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MOORING_", "AWS_", "S3_"))}
     given = {"AWS_LAMBDA_RUNTIME_API": container.address, "AWS_LAMBDA_FUNCTION_NAME": "arrivals", **env}
-    with container.log.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "awslambdaric", handler],
-            env={**clean, "LAMBDA_TASK_ROOT": str(folder), **given}, cwd=folder, stdout=log, stderr=log,
-        )  # fmt: skip
+    env = {**clean, "LAMBDA_TASK_ROOT": str(folder), **given}
+    process = ours.start([ours.PYTHON, "-m", "awslambdaric", handler], container.log, env=env, cwd=folder)
     try:
         yield container
     finally:

@@ -5,9 +5,8 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,9 +15,8 @@ import httpx
 import pytest
 
 from mooring.db.embedded import Embedded
-from servers.logs import check_written
+from servers import ours
 
-COMMAND = Path(sys.executable).with_name("mooring")
 BODY = b"\xff\xd8\xff and so on"
 _OURS = ("MOORING_", "S3_", "AWS_", "BATCH_")
 Answer = TypeVar("Answer")
@@ -92,21 +90,17 @@ class Mooring:
     def start(self, *words: str, **env: str) -> Serving:
         number = len(self.served)
         out, err = (self.data.parent / f"{number}.{name}" for name in ("out", "err"))
-        with out.open("wb") as to_out, err.open("wb") as to_err:
-            process = subprocess.Popen(
-                [COMMAND, *words, "--data", self.data],
-                stdin=subprocess.DEVNULL, stdout=to_out, stderr=to_err, env=self.environment(env),
-            )  # fmt: skip
+        process = ours.start(self._command(words), out, err, stdin=subprocess.DEVNULL, env=self.environment(env))
         self.served.append(Serving(process, out, err))
         return self.served[-1]
 
     def run(self, *words: str, words_in: str = "", status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [COMMAND, *words, "--data", self.data],
-            input=words_in, capture_output=True, text=True, check=False, timeout=60, env=self.environment(env),
-        )  # fmt: skip
+        done = ours.run(self._command(words), input=words_in, timeout=60, env=self.environment(env))
         assert done.returncode == status, done.stdout + done.stderr
         return done
+
+    def _command(self, words: Sequence[str]) -> list[str | Path]:
+        return [ours.COMMAND, *words, "--data", self.data]
 
     def environment(self, more: dict[str, str]) -> dict[str, str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
@@ -130,7 +124,6 @@ def mooring(short_folder: Path) -> Iterator[Mooring]:
     if mooring.data.exists():
         with Embedded(mooring.data):
             """The last user stops what a `kill -9` left."""
-    check_written(*(file for serving in mooring.served for file in (serving.out, serving.err)))
 
 
 @dataclass

@@ -4,7 +4,6 @@ import asyncio
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,6 +18,7 @@ from mooring.storage.disk import DiskStorage
 from mooring.storage.disk_draft import Draft
 from mooring.storage.disk_files import DiskFiles
 from mooring.storage.port import Part, Storage
+from servers import ours
 
 
 @pytest.fixture
@@ -156,8 +156,7 @@ asyncio.run(disk.write("a", chunks(), content_type="image/jpeg"))
 
 
 async def test_setup_removes_what_a_crash_left_and_nothing_that_is_being_written(disk: DiskStorage) -> None:
-    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", CRASH, disk.root)
-    assert await killed.wait() == -9
+    assert ours.run([ours.PYTHON, "-c", CRASH, disk.root]).returncode == -9
     assert len(files(disk)) == 1
     draft = Draft(disk.root / "tmp")
     draft.open()

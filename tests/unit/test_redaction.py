@@ -2,13 +2,16 @@
 
 import io
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 import structlog
 
 from mooring.observe.logs import configure_logs
 from mooring.observe.redaction import GONE, Redaction
-from servers.logs import secrets_in
+from servers import ours
+from servers.logs import secrets_found, secrets_in
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF_-123"
 TOKEN = "k3Jx0vYb1n7QwErTyUiOpAsDfGhJkLzXcVbNm123456"
@@ -87,3 +90,29 @@ def test_the_reader_of_the_suite_would_notice(name: str) -> None:
 @pytest.mark.parametrize("event", HARMLESS)
 def test_the_reader_of_the_suite_lets_the_rest_pass(event: dict[str, object]) -> None:
     assert not secrets_in(json.dumps(event, ensure_ascii=False).encode())
+
+
+TELLS = "import sys; print('horse battery'); sys.exit('Bearer " + TOKEN + "')"
+
+
+@pytest.mark.usefixtures("leaks_are_meant")
+@pytest.mark.parametrize("err", [None, "err"])
+def test_what_a_process_of_ours_writes_is_read_also_where_its_files_are_gone(tmp_path: Path, err: str | None) -> None:
+    out = tmp_path / "out"
+    process = ours.start([ours.PYTHON, "-c", TELLS], out, tmp_path / err if err else None)
+    out.unlink()
+    assert process.wait(60) == 1
+    assert sorted(secrets_found()) == [f"Bearer {TOKEN}".encode(), b"horse battery"]
+    assert not secrets_found(), "each once"
+
+
+@pytest.mark.usefixtures("leaks_are_meant")
+def test_so_is_what_a_command_says() -> None:
+    assert ours.run([ours.PYTHON, "-c", TELLS]).returncode == 1
+    assert sorted(secrets_found()) == [f"Bearer {TOKEN}".encode(), b"horse battery"]
+
+
+@pytest.mark.parametrize("command", [[ours.PYTHON, "-c", ""], [ours.COMMAND], [str(ours.PYTHON), "-m", "mooring"]])
+def test_a_process_of_ours_whose_words_nobody_reads_does_not_start(command: list[str | Path]) -> None:
+    with pytest.raises(pytest.fail.Exception, match="Nobody would read"):
+        subprocess.run(command, check=True)

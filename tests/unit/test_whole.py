@@ -1,6 +1,7 @@
 """What leaves in one write is, byte for byte, what uvicorn would have written in two."""
 
 import asyncio
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,8 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from mooring.whole import WholeProtocol
+from mooring.sendfile import SendfileProtocol
+from mooring.whole import WholeCycle, WholeProtocol
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 DATE = (b"date", b"Wed, 02 Jan 2030 03:04:05 GMT")
@@ -107,3 +109,17 @@ async def test_no_header_smuggles_another(header: tuple[bytes, bytes]) -> None:
     ours = await written_by(WholeProtocol, [start(FIVE, header), body(b"hello")], GET)
     assert ours.pieces == []
     assert ours.is_closed
+
+
+async def test_a_request_leaves_nothing_for_the_collector() -> None:
+    def cycles() -> int:
+        return sum(isinstance(one, WholeCycle) for one in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = cycles()
+        await written_by(SendfileProtocol, WHOLE, GET * 20)
+        assert cycles() - before <= 1, "but for the last, which its connection holds"
+    finally:
+        gc.enable()

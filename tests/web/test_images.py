@@ -1,7 +1,8 @@
 """GET /photos/{id}/image."""
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from pydantic import SecretStr
 
 from conftest import HeldClock
 from mooring.app import create_app
+from mooring.db.pool import Database
+from mooring.library import images
+from mooring.library.images import Asked, of_owners
+from mooring.uploads.served import ServedFile
+from servers.waiting import until
 from web.conftest import settings_for, sign_in
 from web.test_photos import issue, put, refused
 
@@ -303,6 +309,60 @@ async def test_a_token_ends_with_the_session_it_was_made_for(owner: httpx.AsyncC
     assert answer.headers["cache-control"] == "private, max-age=10"
     clock.forward(seconds=19)
     assert (await owner.get(image)).status_code == 200, "too short to be sent away: streamed"
+
+
+async def listened_for(app: FastAPI) -> None:
+    async def is_listening() -> bool:
+        return bool(app.state.house.images.recent._is_listening)
+
+    await until(is_listening)
+
+
+async def test_an_image_is_looked_up_once_until_something_happens_to_it(
+    owner: httpx.AsyncClient, by_cdn: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    async def counted(db: Database, asked: Sequence[Asked]) -> list[ServedFile | None]:
+        looks.append(asked)
+        return await of_owners(db, asked)
+
+    monkeypatch.setattr(images, "of_owners", counted)
+    await listened_for(by_cdn)
+    image = await photo(owner)
+    first = [(await owner.get(image)).headers["location"] for _ in range(3)]
+    assert len(set(first)) == 1
+    asked_for_it = len(looks)
+    assert asked_for_it <= 2, "word of its arrival may have come after the first look"
+    await by_cdn.state.house.db.execute("SELECT pg_notify('mooring_uploads', '1')")
+    async with asyncio.timeout(20):
+        while len(looks) == asked_for_it:
+            await owner.get(image)
+
+
+async def test_what_was_deleted_is_gone_at_once_here_and_soon_elsewhere(
+    owner: httpx.AsyncClient, by_cdn: FastAPI, database_url: str, tmp_path: Path, clock: HeldClock
+) -> None:
+    kept, deleted = await photo(owner), await photo(owner)
+    other = create_app(by_cdn.state.house.settings, clock=clock)
+    async with other.router.lifespan_context(other):
+        transport = httpx.ASGITransport(other, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://testserver", headers=owner.headers
+        ) as elsewhere:
+            for app in (by_cdn, other):
+                await listened_for(app)
+            for client in (owner, elsewhere):
+                for image in (kept, deleted):
+                    assert (await client.get(image)).status_code == 302
+            assert (await owner.delete(deleted.removesuffix("/image"))).status_code == 204
+            refused(await owner.get(deleted), 404, "PHOTO_NOT_FOUND")
+            async with asyncio.timeout(20):
+                while (await elsewhere.get(deleted)).status_code != 404:
+                    pass
+            assert (await elsewhere.get(kept)).status_code == 302
+            assert (await owner.delete("/albums/1")).status_code == 204
+            refused(await owner.get(kept), 404, "PHOTO_NOT_FOUND")
 
 
 async def test_a_confirmed_photo_is_at_the_cdn(owner: httpx.AsyncClient) -> None:

@@ -16,6 +16,7 @@ import structlog
 from faststream import AckPolicy
 
 from mooring.consumers.address import Source
+from mooring.consumers.cancellation import heed_cancellation
 from mooring.consumers.receiver import Receiver
 
 log = structlog.get_logger()
@@ -172,6 +173,7 @@ class BrokerConsumer:
             finally:
                 if broker is not None:
                     await self._leave(broker, leaving)
+            heed_cancellation()
             if not stopping.is_set():
                 await asyncio.sleep(ANOTHER_TRY_SECONDS)
 
@@ -190,6 +192,7 @@ class BrokerConsumer:
                     await stopping.wait()
             except TimeoutError:
                 is_well = await _answers(broker) and all(one.running for one in broker.subscribers)
+                heed_cancellation()
                 missed = 0 if is_well else missed + 1
         if missed:
             log.warning("broker_away", source=str(self.source), why="it does not answer")

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from mooring.consumers.address import Source
+from mooring.consumers.cancellation import heed_cancellation
 from mooring.consumers.receiver import Receiver
 
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ class RedisListConsumer:
     async def _take(self, redis: Any, stopping: asyncio.Event) -> None:
         name, under_way = self.source.words["list"], self._under_way
         while not stopping.is_set():
+            heed_cancellation()
             try:
                 message = await redis.blmove(name, under_way, WAIT_SECONDS, "LEFT", "RIGHT")
                 if message is None:

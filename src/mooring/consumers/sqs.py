@@ -11,6 +11,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mooring.consumers.address import Source
+from mooring.consumers.cancellation import heed_cancellation
 from mooring.consumers.receiver import Receiver
 
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ class SqsConsumer:
     async def _poll(self, sqs: Any, stopping: asyncio.Event) -> None:
         url = ""
         while not stopping.is_set():
+            heed_cancellation()
             try:
                 url = url or await self._url(sqs)
                 got = await sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=MOST, WaitTimeSeconds=WAIT_SECONDS)

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from mooring.clock import Clock
+from mooring.db.pages import newest_first, oldest_first
 from mooring.db.pool import Database, Executor
 from mooring.errors import AlbumNotFound, FileNotArrived, PhotoNotFound
 from mooring.library.photos import PHOTO, Photo, photo_of
@@ -69,8 +70,7 @@ class Albums:
     async def page(self, *, owner_id: int, before: int | None, limit: int) -> Sequence[Album]:
         """Newest first."""
         rows = await self.db.fetch(
-            f"""SELECT {_ALBUM} FROM albums a
-                WHERE a.owner_id = $1 AND ($2::bigint IS NULL OR a.id < $2) ORDER BY a.id DESC LIMIT $3""",
+            f"SELECT {_ALBUM} FROM albums a WHERE {newest_first('a.owner_id', 'a.id')}",
             owner_id,
             before,
             limit,
@@ -127,13 +127,12 @@ class Albums:
         """What arrived, in the order of the photos' ids, which is the order they were uploaded in."""
         rows = await self.db.fetch(
             f"""SELECT {PHOTO} FROM album_photos h JOIN photos p ON p.id = h.photo_id JOIN uploads u ON u.id = p.id
-                WHERE h.album_id = (SELECT id FROM albums WHERE id = $1 AND owner_id = $2)
-                  AND ($3::bigint IS NULL OR h.photo_id > $3) AND u.processing_status = ANY ($5::text[])
-                ORDER BY h.photo_id LIMIT $4""",
+                WHERE EXISTS (SELECT FROM albums WHERE id = $1 AND owner_id = $4)
+                  AND u.processing_status = ANY ($5::text[]) AND {oldest_first("h.album_id", "h.photo_id")}""",
             album_id,
-            owner_id,
             after,
             limit,
+            owner_id,
             sorted(STORED),
         )
         if not rows:

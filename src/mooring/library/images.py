@@ -9,6 +9,7 @@ from typing import Any
 
 from mooring.db.plans import unseen
 from mooring.db.pool import Database, Executor
+from mooring.library.recent_images import RecentImages
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.lifecycle import STORED
 from mooring.uploads.served import ServedFile
@@ -40,10 +41,26 @@ class Asked:
 @dataclass(frozen=True)
 class Images:
     db: Database
+    recent: RecentImages | None = None
 
     async def of_owner(self, photo_id: int, *, user_id: int, size: Size) -> ServedFile | None:
         """As below; those that are asked for at the same time share a statement."""
-        return await self._asking.ask(Asked(photo_id, user_id, size))
+        recent = self.recent
+        if recent is None:
+            return await self._asking.ask(Asked(photo_id, user_id, size))
+        shelf = recent.shelf(user_id)
+        known = recent.find(shelf, (photo_id, size))
+        if known is not None:
+            return known
+        found = await self._asking.ask(Asked(photo_id, user_id, size))
+        if found is not None:
+            recent.keep(user_id, shelf, (photo_id, size), found)
+        return found
+
+    def forget(self, user_id: int) -> None:
+        """Something of theirs was deleted here: that is true at once, and not only when NOTIFY says so."""
+        if self.recent is not None:
+            self.recent.forget(user_id)
 
     @cached_property
     def _asking(self) -> Gatherer[Asked, ServedFile | None]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from mooring.db.pages import newest_first
 from mooring.db.pool import Executor
 from mooring.errors import AlbumNotFound, DatabaseUnavailable, MooringError, PhotoNotFound, UploadNotFound
 from mooring.observe.metrics import Metrics
@@ -50,8 +51,7 @@ class Ticket(NamedTuple):
     object_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Photo:
+class Photo(NamedTuple):
     upload: Upload
     title: str | None
     description: str | None
@@ -168,9 +168,7 @@ class Photos:
         """What arrived, newest first."""
         rows = await self.uploads.db.fetch(
             f"""SELECT {PHOTO} FROM uploads u JOIN photos p ON p.id = u.id
-                WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2)
-                  AND u.processing_status = ANY ($4::text[])
-                ORDER BY u.id DESC LIMIT $3""",
+                WHERE u.processing_status = ANY ($4::text[]) AND {newest_first("u.uploader_id", "u.id")}""",
             user_id,
             before,
             limit,

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import structlog
 
 from mooring.db.notices import Notices
+from mooring.db.pages import newest_first
 from mooring.db.pool import Executor
 from mooring.errors import (
     DatabaseUnavailable,
@@ -196,7 +197,7 @@ class Recordings:
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Record]:
         """Newest first, each with all that is shown of it, in one statement."""
         rows = await self.uploads.db.fetch(
-            f"{_RECORDS} WHERE r.user_id = $1 AND ($2::bigint IS NULL OR r.id < $2) ORDER BY r.id DESC LIMIT $3",
+            f"{_RECORDS} WHERE {newest_first('r.user_id', 'r.id')}",
             user_id,
             before,
             limit,

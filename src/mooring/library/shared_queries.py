@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mooring.db.pages import oldest_first
 from mooring.db.pool import Executor
 from mooring.library.albums import ARRIVED
 from mooring.library.images import last_segment
@@ -92,8 +93,7 @@ async def photos(tx: Executor, album_id: int, *, after: int | None, limit: int) 
                    ARRAY(SELECT CASE r.name WHEN 'clean' THEN 'original' ELSE r.name END
                          FROM renditions r WHERE r.upload_id = u.id)
             FROM album_photos h JOIN photos p ON p.id = h.photo_id JOIN uploads u ON u.id = p.id
-            WHERE h.album_id = $1 AND ($2::bigint IS NULL OR h.photo_id > $2) AND u.processing_status = ANY ({ARRIVED})
-            ORDER BY h.photo_id LIMIT $3""",
+            WHERE u.processing_status = ANY ({ARRIVED}) AND {oldest_first("h.album_id", "h.photo_id")}""",
         album_id,
         after,
         limit,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from mooring.db.pages import newest_first
 from mooring.db.pool import Executor
 from mooring.errors import FileNotArrived, MooringError, RenditionNotFound, UploadNotFound, VideoNotFound
 from mooring.library.images import last_segment, made_name
@@ -196,8 +197,7 @@ class Videos:
         """Newest first. Those that still wait for their bytes too: whoever lost an id finds it here and goes on."""
         rows = await self.uploads.db.fetch(
             f"""SELECT {VIDEO} FROM uploads u JOIN videos v ON v.id = u.id
-                WHERE u.uploader_id = $1 AND ($2::bigint IS NULL OR u.id < $2) AND u.processing_status <> $4
-                ORDER BY u.id DESC LIMIT $3""",
+                WHERE u.processing_status <> $4 AND {newest_first("u.uploader_id", "u.id")}""",
             user_id,
             before,
             limit,

@@ -17,10 +17,10 @@ from mooring.clock import Clock
 from mooring.db.pool import Executor
 from mooring.errors import DatabaseUnavailable, TooManyStreams
 from mooring.notify.transitions import Place, Reader, Told
+from mooring.uploads.lifecycle import CHANNEL
 
 log = structlog.get_logger()
 
-CHANNEL = "mooring_uploads"  # as migration 0008 has it
 HEARTBEAT_SECONDS = 15.0
 AT_ONCE = 4  # readings: when a lost connection is back, all streams want one
 BREATH_SECONDS = 0.1  # between two readings of a stream: a thousand arrivals in a row are a few readings

@@ -1,10 +1,14 @@
-"""One of several server processes, and what the others count: whichever is asked for `/metrics` answers for all."""
+"""One of several server processes, and what the others count: whichever is asked for `/metrics` answers for all.
+And what none of them outlives: the process that started them."""
 
 import asyncio
 import os
 import signal
 import socket
+import sys
+import time
 from itertools import count
+from threading import Thread
 
 import structlog
 
@@ -25,6 +29,19 @@ class Siblings:
         self._asked: dict[int, asyncio.Future[list[list[object]]]] = {}
         self._channel: Channel | None = None
         self._hearing: asyncio.Task[None] | None = None
+
+    def end_with_parent(self, most_to_stop: float) -> None:
+        """Whatever the event loop is at. The end of our input is the parent's: every system tells of it, however early
+        it came, and of the parent's whole process, where Linux' death signal is about one of its threads."""
+        Thread(target=self._outlive_nobody, args=[most_to_stop], daemon=True).start()
+
+    def _outlive_nobody(self, most_to_stop: float) -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        if self._channel is not None:  # else no request is under way, and a start may wait for ever
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(most_to_stop)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     async def join(self) -> None:
         """Once requests are welcome."""
@@ -62,4 +79,3 @@ class Siblings:
                 channel.say(say="counts", round=told["round"], families=packed(self._metrics.families()))
             elif (answer := self._asked.get(told["id"])) and not answer.done():  # it may have waited long enough
                 answer.set_result(told["processes"])
-        os.kill(os.getpid(), signal.SIGTERM)  # the parent is gone: nobody would end us

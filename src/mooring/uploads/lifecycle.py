@@ -48,6 +48,10 @@ GIVEN_UP = frozenset({State.REJECTED, State.RECLAIMED})
 SLOW_PUT = timedelta(hours=1)
 
 
+# Every event but `issued` is told here, and names its user; migration 0008 does it.
+CHANNEL = "mooring_uploads"
+
+
 def sources(to: State) -> list[State]:
     return [state for state, targets in MOVES.items() if to in targets]
 

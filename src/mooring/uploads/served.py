@@ -1,14 +1,13 @@
 """A file that may be handed to whoever asked: all that delivering it needs to know."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from mooring.uploads.service import Uploads
 
 
-@dataclass(frozen=True, slots=True)
-class ServedFile:
+class ServedFile(NamedTuple):
     object_key: str
     etag: str  # as it was when we last vouched for the bytes: only they are delivered
     content_type: str

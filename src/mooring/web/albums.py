@@ -91,7 +91,9 @@ async def change_album(request: Request, album_id: PathId, change: AlbumChange, 
 @router.delete("/{album_id}", status_code=204)
 async def delete_album(request: Request, album_id: PathId, caller: SignedIn) -> None:
     """The album, its share links, and those of its photos that are in no other album; their bytes count no longer."""
-    await request.app.state.house.albums.delete(album_id, owner_id=caller.user_id)
+    house = request.app.state.house
+    await house.albums.delete(album_id, owner_id=caller.user_id)
+    house.images.forget(caller.user_id)
 
 
 @router.get("/{album_id}/photos")

@@ -7,14 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, TypeAdapter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring.web.errors import Envelope, answer_to
+from mooring.web.shapes import Shape
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Method = Literal["GET", "POST"]
@@ -32,7 +32,7 @@ class HotRoute:
     path: str
     endpoint: Endpoint
     asked: type[BaseModel]
-    answer: type[BaseModel] | None = None
+    answer: type[Shape] | None = None
     by: Literal["person", "storage"] = "person"
     answers: Mapping[int | str, dict[str, Any]] = field(default_factory=dict)  # of a GET, for the OpenAPI
 
@@ -60,7 +60,7 @@ class HotRoutes:
         path: str,
         *,
         body: type[BaseModel],
-        answer: type[BaseModel],
+        answer: type[Shape],
         by: Literal["person", "storage"] = "person",
     ) -> Callable[[Endpoint], Endpoint]:
         def add(endpoint: Endpoint) -> Endpoint:
@@ -74,7 +74,7 @@ class HotRoutes:
         path: str,
         *,
         query: type[BaseModel],
-        answer: type[BaseModel] | None = None,
+        answer: type[Shape] | None = None,
         answers: Mapping[int | str, dict[str, Any]] | None = None,
     ) -> Callable[[Endpoint], Endpoint]:
         """HEAD too."""
@@ -90,7 +90,8 @@ class HotRoutes:
         schemas = openapi.setdefault("components", {}).setdefault("schemas", {})
         models: list[Any] = [(one.asked, "validation") for one in self.routes if one.method == "POST"]
         models += [(one.answer, "serialization") for one in self.routes if one.answer]
-        _, defined = models_json_schema(models, ref_template="#/components/schemas/{model}")
+        described = [(model, mode, TypeAdapter(model)) for model, mode in models]
+        _, defined = TypeAdapter.json_schemas(described, ref_template="#/components/schemas/{model}")
         schemas.update(defined.get("$defs", {}))
         for one in self.routes:
             if one.by == "storage":
@@ -186,7 +187,7 @@ def _answers(one: HotRoute) -> dict[int | str, dict[str, Any]]:
     return {"200": {"description": "Successful Response", "content": _content(one.answer)}, "default": WENT_WRONG}
 
 
-def _content(model: type[BaseModel]) -> dict[str, Any]:
+def _content(model: type[Shape]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}
 
 

@@ -22,7 +22,7 @@ from mooring.uploads.served import ServedFile
 from mooring.web.callers import signed_in
 from mooring.web.hot import HotRoutes
 from mooring.web.ranges import Piece, http_date, is_known, quoted, wanted_piece
-from mooring.web.shapes import Id, read_form
+from mooring.web.shapes import Id, read_query
 from mooring.web.storage import HARMLESS
 
 hot = HotRoutes("photos")
@@ -44,7 +44,7 @@ async def get_image(request: Request) -> Response:
     """The photo's image, for its owner: 302 to the CDN where there is one, else the bytes. `large` and `thumb` are the
     original until processing made them."""
     caller = await signed_in(request)
-    asked = read_form({**request.query_params, **request.path_params}, AskedImage)
+    asked = read_query(request, AskedImage)
     file = await request.app.state.house.images.of_owner(asked.photo_id, user_id=caller.user_id, size=asked.size)
     return await send(request, file, access_type="authenticated", until=caller.expires_at)
 

@@ -22,7 +22,7 @@ from mooring.notify.transitions import Place, Told
 from mooring.web.callers import SignedIn, caller_of
 from mooring.web.edge import header
 from mooring.web.hot import HotRoutes
-from mooring.web.shapes import Asked, read_form
+from mooring.web.shapes import Asked, read_query
 
 router = APIRouter(tags=["uploads"])
 hot = HotRoutes("uploads")
@@ -82,14 +82,14 @@ async def make_stream_ticket(request: Request, caller: SignedIn) -> TicketOut:
 async def stream_uploads(request: Request) -> Response:
     """Each transition of the caller's uploads as a server-sent event, within a second. After a break the browser sends
     `Last-Event-ID`, and what it missed comes first."""
-    asked = read_form(dict(request.query_params), StreamAsked)
+    asked = read_query(request, StreamAsked)
     return EventStream(await _open(request, asked))
 
 
 @router.websocket("/ws/uploads")
 async def stream_uploads_by_websocket(websocket: WebSocket) -> None:
     """The same events, each a message of JSON. What the client sends is not read."""
-    asked = read_form(dict(websocket.query_params), StreamAsked)
+    asked = read_query(websocket, StreamAsked)
     _check_origin(websocket, websocket.app.state.house.settings.cors_origins)
     await _converse(websocket, await _open(websocket, asked))
 

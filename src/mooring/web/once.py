@@ -15,10 +15,10 @@ from mooring.db.idempotency import Answer, Key
 from mooring.db.pool import Executor
 from mooring.errors import KeyNotUsable
 from mooring.web.edge import header
-from mooring.web.shapes import Ready, reply
+from mooring.web.shapes import Ready, Shape, json_of, reply
 
 Begun = TypeVar("Begun", bound=BaseModel)
-Shown = TypeVar("Shown", bound=BaseModel)
+Shown = TypeVar("Shown", bound=Shape)
 
 # Only for the OpenAPI of routes that FastAPI reads: `create_once` takes the header from the request, and judges it.
 IdempotencyKey = Annotated[
@@ -29,7 +29,7 @@ IdempotencyKey = Annotated[
 async def create_once(
     request: Request,
     caller: Caller,
-    create: Callable[[Executor | None], Awaitable[BaseModel]],
+    create: Callable[[Executor | None], Awaitable[Shape]],
     *,
     status: int = 200,
     content: bytes | None = None,
@@ -99,8 +99,8 @@ async def _key_of(request: Request, caller: Caller, content: bytes | None = None
     return Key(caller.user_id, given.decode("latin-1"), sha256(seal + what).digest())
 
 
-def _answer(model: BaseModel, status: int) -> Answer:
-    return Answer(status, model.__pydantic_serializer__.to_json(model))
+def _answer(shown: Shape, status: int) -> Answer:
+    return Answer(status, json_of(shown))
 
 
 def _response(answer: Answer) -> Response:

@@ -1,5 +1,7 @@
 """Photos over HTTP: issue, confirm, look, track."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_form, reply
+from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_query, reply
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -36,10 +38,13 @@ class IssuePhotos(Asked):
     files: Annotated[list[NewFile], Field(min_length=1, max_length=1000)]
 
 
-class IssuedPhoto(BaseModel):
+@dataclass
+class IssuedPhoto:
+    """Where the file goes."""
+
     photo_id: int
     upload_url: str
-    upload_headers: dict[str, str] = Field(description="Send these with the PUT, exactly")
+    upload_headers: Annotated[Mapping[str, str], Field(description="Send these with the PUT, exactly")]
     expires_at: datetime
     object_key: str
 
@@ -56,7 +61,10 @@ class ConfirmPhotos(Asked):
     photo_ids: Annotated[list[Id], Field(min_length=1, max_length=1000)]
 
 
-class ConfirmedPhoto(BaseModel):
+@dataclass
+class ConfirmedPhoto:
+    """Where it can be seen."""
+
     photo_id: int
     filename: str
     url: str
@@ -78,22 +86,25 @@ class ConfirmResults(BaseModel):
     results: list[ConfirmResult] = Field(description="One for each photo, in order")
 
 
-class PhotoOut(BaseModel):
+@dataclass
+class PhotoOut:
+    """A photo, as its owner sees it."""
+
     id: int
-    album_id: int | None = Field(description="The album it was uploaded into, while it is in it")
+    album_id: Annotated[int | None, Field(description="The album it was uploaded into, while it is in it")]
     filename: str
     title: str | None
     description: str | None
     content_type: str
     file_size: int
-    width: int | None = Field(description="As displayed; null until it was processed")
+    width: Annotated[int | None, Field(description="As displayed; null until it was processed")]
     height: int | None
     blurhash: str | None
     camera: str | None
     taken_at: datetime | None
     state: str
     error_message: str | None
-    url: str | None = Field(description="Where the file can be fetched for a while; null until it arrived")
+    url: Annotated[str | None, Field(description="Where the file can be fetched for a while; null until it arrived")]
     issued_at: datetime
     expires_at: datetime
     completed_at: datetime | None
@@ -172,9 +183,7 @@ async def confirm_photo(request: Request) -> Response:
 
     async def confirm() -> ConfirmedPhoto:
         upload = await photos.confirm(asked.photo_id, user_id=caller.user_id)
-        return ConfirmedPhoto.model_construct(
-            photo_id=upload.id, filename=upload.original_filename, url=photos.url(upload)
-        )
+        return ConfirmedPhoto(upload.id, upload.original_filename, photos.url(upload))
 
     return await answer_once(request, caller, confirm)
 
@@ -199,7 +208,7 @@ async def confirm_photos(request: Request) -> Response:
 async def list_photos(request: Request) -> Response:
     """The caller's photos that arrived, newest first."""
     caller = await signed_in(request)
-    asked = read_form(dict(request.query_params), AskedPage)
+    asked = read_query(request, AskedPage)
     photos = request.app.state.house.photos
     page = await photos.page(user_id=caller.user_id, before=asked.cursor, limit=asked.limit)
     next_cursor = page[-1].upload.id if len(page) == asked.limit else None
@@ -241,14 +250,16 @@ async def edit_photo(request: Request, photo_id: PathId, changes: PhotoChanges, 
 @router.delete("/{photo_id}", status_code=204)
 async def delete_photo(request: Request, photo_id: PathId, caller: SignedIn) -> None:
     """The photo, its file and its place in every album are gone; its bytes count no longer."""
-    await request.app.state.house.photos.delete(photo_id, user_id=caller.user_id)
+    house = request.app.state.house
+    await house.photos.delete(photo_id, user_id=caller.user_id)
+    house.images.forget(caller.user_id)
 
 
 def _issued(ticket: Ticket) -> IssuedPhoto:
     return IssuedPhoto(
         photo_id=ticket.photo_id,
         upload_url=ticket.put.url,
-        upload_headers=dict(ticket.put.headers),
+        upload_headers=ticket.put.headers,
         expires_at=ticket.expires_at,
         object_key=ticket.object_key,
     )
@@ -262,7 +273,7 @@ def _result(photo_id: int, found: Upload | MooringError, photos: Any) -> Confirm
 
 def shown(photo: Photo, photos: Any) -> PhotoOut:
     upload = photo.upload
-    return PhotoOut.model_construct(
+    return PhotoOut(
         id=upload.id,
         album_id=upload.target_id,
         filename=upload.original_filename,

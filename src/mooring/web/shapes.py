@@ -2,16 +2,31 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union
+from urllib.parse import parse_qsl
 
 from fastapi import Path, Query
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.alias_generators import to_camel
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from mooring.uploads.service import Claim
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from pydantic_core import SchemaSerializer
 
 BIGGEST = 2**63 - 1
 # What a browser's form makes of a number that it does not have: the length of its own recording is `Infinity`.
@@ -69,6 +84,8 @@ class InCamelCase(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
 
 
+# What is answered: a model, or a plain dataclass, which is made in an eighth of the time.
+Shape = Union[BaseModel, "DataclassInstance"]
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -84,6 +101,13 @@ def read_form(fields: dict[str, Any], model: type[Body]) -> Body:
         return model.model_validate(fields)
     except ValidationError as wrong:
         raise _refusal(wrong) from None
+
+
+def read_query(connection: HTTPConnection, model: type[Body]) -> Body:
+    """With what stands in its path. Of a name that comes twice the last counts."""
+    query = connection.scope["query_string"]
+    sent = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
+    return read_form(sent | connection.path_params, model)
 
 
 async def read_fields(request: Request, model: type[Body]) -> Body:
@@ -132,5 +156,14 @@ class Ready(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
 
 
-def reply(answer: BaseModel, status: int = 200) -> Response:
-    return Ready(answer.__pydantic_serializer__.to_json(answer), status)
+def reply(answer: Shape, status: int = 200) -> Response:
+    return Ready(json_of(answer), status)
+
+
+def json_of(answer: Shape) -> bytes:
+    return _serializer(type(answer)).to_json(answer)
+
+
+@cache
+def _serializer(kind: type[Shape]) -> "SchemaSerializer":
+    return TypeAdapter(kind).serializer
