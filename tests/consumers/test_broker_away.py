@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from consumers import dying
 from consumers.listening import consuming, event, every, of, receiver_of, until_arrived, until_empty, uploaded
 from mooring.consumers import brokers
 from mooring.consumers.receiver import Receiver
+from servers import ours
 from servers.brokers import KafkaQueue, Queue, SqsQueue
 from servers.postgres import Server
 from servers.waiting import until
@@ -101,17 +101,19 @@ async def test_who_is_killed_between_handling_and_forgetting_has_it_handled_agai
 ) -> None:
     [ticket] = await uploaded(world, 1)
     await queue.send(event(ticket))
-    killed = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", dying.__name__, database_url, tmp_path, queue.url,
-        env=os.environ | {"PYTHONPATH": str(TESTS)}, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    said = tmp_path / "said"
+    words: list[str | Path] = [ours.PYTHON, "-P", "-m", dying.__name__, database_url, tmp_path, queue.url]
+    killed = ours.start(words, said, env=os.environ | {"PYTHONPATH": str(TESTS)})
+
+    async def it_is_handled() -> bool:
+        assert killed.poll() is None, said.read_text()
+        return "handled\n" in said.read_text()
+
     try:
-        assert killed.stdout
-        async with asyncio.timeout(60):
-            await killed.stdout.readuntil(b"handled\n")
+        await until(it_is_handled, 60)
     finally:
         killed.kill()
-        await killed.communicate()
+        killed.wait(20)
     receiver = receiver_of(world)
     async with consuming(queue, receiver, tmp_path):
         await until_empty(queue)

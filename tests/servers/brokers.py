@@ -21,9 +21,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from confluent_kafka import Producer
 from redis.asyncio import Redis
 
+from servers import ours
 from servers.door import Door
 from servers.postgres import missing
 from servers.programs import Program, free_port
+from servers.serving import until
 
 RABBIT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
@@ -185,14 +187,25 @@ class KafkaBroker:
     """librdkafka's own test broker: a real listener that speaks Kafka's protocol with its groups and offsets, and
     forgets all at its end. Kafka itself is no package that the tests could install."""
 
-    process: "subprocess.Popen[str]"
-    address: str
+    process: "subprocess.Popen[bytes]"
+    said: Path
+
+    @property
+    def address(self) -> str:
+        return self.said.read_text().partition("\n")[0]
 
     def tell(self, line: str) -> None:
         assert self.process.stdin
-        assert self.process.stdout
-        print(line, file=self.process.stdin, flush=True)
-        assert self.process.stdout.readline() == "\n"
+        before = self._lines()
+        self.process.stdin.write(f"{line}\n".encode())
+        self.process.stdin.flush()
+        self.wait_for(before + 1)
+
+    def wait_for(self, lines: int) -> None:
+        until(lambda: self._lines() >= lines, 60)
+
+    def _lines(self) -> int:
+        return self.said.read_text().count("\n")
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -239,11 +252,13 @@ class KafkaQueue:
 
 
 @pytest.fixture(scope="session")
-def kafka_server() -> Iterator[KafkaBroker]:
-    command: list[str | Path] = [sys.executable, Path(__file__).with_name("kafka_process.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        yield KafkaBroker(process, process.stdout.readline().strip())
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    folder = tmp_path_factory.mktemp("kafka")
+    command: list[str | Path] = [ours.PYTHON, Path(__file__).with_name("kafka_process.py")]
+    with ours.start(command, folder / "said", folder / "log", stdin=subprocess.PIPE) as process:
+        broker = KafkaBroker(process, folder / "said")
+        broker.wait_for(1)
+        yield broker
         process.kill()
 
 
