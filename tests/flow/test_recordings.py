@@ -380,7 +380,7 @@ async def test_a_size_that_was_said_is_every_sweeps(world: World, clock: HeldClo
                 asked.append(int(str(args[2])))
             return await super().fetch(sql, *args)
 
-    watched = replace(world.uploads, db=Watching(world.db.pool))
+    watched = replace(world.uploads, db=Watching(world.db.pool, world.db.turns))
     await say_batch_size(world.db, 3)
     swept = await replace(world.sweep, uploads=watched).once()
     assert (swept.arrived, asked) == (7, [3, 3, 3])

@@ -46,27 +46,28 @@ class Database:
     services expect those."""
 
     pool: asyncpg.Pool
+    turns: asyncio.Semaphore  # as many as connections: the pool's own queue lets newcomers past those who wait
     on_error: Callable[[], None] = _ignore
 
     # Four times the same few lines: on the hot path a shared wrapper would cost more than it saves.
 
     async def fetch(self, sql: str, *args: object) -> list[asyncpg.Record]:
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
+            async with asyncio.timeout(STATEMENT_SECONDS), self.turns:
                 return await self.pool.fetch(sql, *args)  # type: ignore[no-any-return]
         except _FAILED as error:
             self._judge(error)
 
     async def fetchrow(self, sql: str, *args: object) -> asyncpg.Record | None:
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
+            async with asyncio.timeout(STATEMENT_SECONDS), self.turns:
                 return await self.pool.fetchrow(sql, *args)
         except _FAILED as error:
             self._judge(error)
 
     async def fetchval(self, sql: str, *args: object) -> Any:
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
+            async with asyncio.timeout(STATEMENT_SECONDS), self.turns:
                 return await self.pool.fetchval(sql, *args)
         except _FAILED as error:
             self._judge(error)
@@ -74,7 +75,7 @@ class Database:
     async def execute(self, sql: str, *args: object) -> str:
         """PostgreSQL's own word on what it did, as in `UPDATE 3`."""
         try:
-            async with asyncio.timeout(STATEMENT_SECONDS):
+            async with asyncio.timeout(STATEMENT_SECONDS), self.turns:
                 return await self.pool.execute(sql, *args)  # type: ignore[no-any-return]
         except _FAILED as error:
             self._judge(error)
@@ -84,12 +85,12 @@ class Database:
         """`async with db.transaction() as tx:` commits at the end of the block, or rolls all of it back."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                connection = await self.pool.acquire()
+                await self.turns.acquire()
             try:
-                async with connection.transaction():
+                async with self.pool.acquire(timeout=WAIT_SECONDS) as connection, connection.transaction():
                     yield connection
             finally:
-                await self.pool.release(connection)
+                self.turns.release()
         except _FAILED as error:
             self._judge(error)
 
@@ -124,11 +125,12 @@ async def open_database(
     url: str, *, most: int = 10, least: int = 2, on_error: Callable[[], None] = _ignore
 ) -> Database:
     """Opens even while the server is away: it may be back by the first statement."""
+    turns = asyncio.Semaphore(most)
     try:
-        return Database(await open_pool(url, most=most, least=least), on_error)
+        return Database(await open_pool(url, most=most, least=least), turns, on_error)
     except DatabaseUnavailable:
         on_error()
-        return Database(await open_pool(url, most=most, least=0), on_error)
+        return Database(await open_pool(url, most=most, least=0), turns, on_error)
 
 
 async def open_pool(url: str, *, most: int = 10, least: int = 2) -> asyncpg.Pool:

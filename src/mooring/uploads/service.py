@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import structlog
 
@@ -32,6 +31,7 @@ from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
 from mooring.uploads.multipart import USUAL_PARTS, PartTerms
 from mooring.uploads.queries import Event, Issued, Verdict, Wanted
 from mooring.uploads.quota import Plan
+from mooring.uploads.uuids import uuid_of
 
 log = structlog.get_logger()
 
@@ -82,8 +82,8 @@ class Uploads:
 
     def want(self, kind: Kind, claim: Claim, *, uploader_id: int, target_id: int | None) -> Wanted:
         kind.check(content_type=claim.content_type, file_size=claim.file_size)
-        uuid = uuid4()
         at = self.clock()
+        uuid = uuid_of(at)
         _, dot, extension = claim.filename.rpartition(".")
         return Wanted(
             uuid=uuid,
