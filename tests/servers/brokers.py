@@ -283,6 +283,7 @@ def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "plugins"),
         "RABBITMQ_PID_FILE": str(home / "pid"),
         "ERL_EPMD_PORT": str(free_port()),
+        "RUNNING_UNDER_SYSTEMD": "true",  # else it is a child of what we start, and outlives it
     }
     program = Program([RABBIT], home, port, env, greeting=(b"AMQP\0\0\x09\1", b"\1"), within=90)
     program.start()
