@@ -107,3 +107,13 @@ async def test_a_page_never_walks_past_other_peoples_rows(world: World, asking: 
         walked_past = sum(map(int, re.findall(r"Rows Removed by Filter: ([0-9]+)", explaining.plan)))
         assert walked_past < 100, explaining.plan
         assert "Sort" not in explaining.plan, "nor through all of ours"
+
+
+async def test_a_page_of_videos_is_no_walk_through_photos(world: World) -> None:
+    user, album = await world.owner("premium")
+    for _ in range(30):
+        await world.issue(user, album)
+    explaining = Explaining(world.db)
+    uploads: Any = replace(world.uploads, db=explaining)  # type: ignore[arg-type]
+    assert await replace(world.videos, uploads=uploads).page(user_id=user, before=None, limit=20) == []
+    assert "videos_of_user" in explaining.plan, explaining.plan

@@ -70,7 +70,7 @@ class Albums:
     async def page(self, *, owner_id: int, before: int | None, limit: int) -> Sequence[Album]:
         """Newest first."""
         rows = await self.db.fetch(
-            f"SELECT {_ALBUM} FROM albums a WHERE {newest_first('a.owner_id', 'a.id')}",
+            newest_first(f"SELECT {_ALBUM} FROM albums a", "a.owner_id", "a.id"),
             owner_id,
             before,
             limit,
@@ -126,9 +126,14 @@ class Albums:
     async def photos(self, album_id: int, *, owner_id: int, after: int | None, limit: int) -> list[Photo]:
         """What arrived, in the order of the photos' ids, which is the order they were uploaded in."""
         rows = await self.db.fetch(
-            f"""SELECT {PHOTO} FROM album_photos h JOIN photos p ON p.id = h.photo_id JOIN uploads u ON u.id = p.id
-                WHERE EXISTS (SELECT FROM albums WHERE id = $1 AND owner_id = $4)
-                  AND u.processing_status = ANY ($5::text[]) AND {oldest_first("h.album_id", "h.photo_id")}""",
+            oldest_first(
+                f"""SELECT {PHOTO}
+                    FROM album_photos h JOIN photos p ON p.id = h.photo_id JOIN uploads u ON u.id = p.id""",
+                "h.album_id",
+                "h.photo_id",
+                only="""u.processing_status = ANY ($5::text[])
+                    AND EXISTS (SELECT FROM albums WHERE id = $1 AND owner_id = $4)""",
+            ),
             album_id,
             after,
             limit,

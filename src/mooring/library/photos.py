@@ -167,8 +167,12 @@ class Photos:
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Photo]:
         """What arrived, newest first."""
         rows = await self.uploads.db.fetch(
-            f"""SELECT {PHOTO} FROM uploads u JOIN photos p ON p.id = u.id
-                WHERE u.processing_status = ANY ($4::text[]) AND {newest_first("u.uploader_id", "u.id")}""",
+            newest_first(
+                f"SELECT {PHOTO} FROM uploads u JOIN photos p ON p.id = u.id",
+                "u.uploader_id",
+                "u.id",
+                only="u.processing_status = ANY ($4::text[])",
+            ),
             user_id,
             before,
             limit,

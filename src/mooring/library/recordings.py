@@ -197,7 +197,7 @@ class Recordings:
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Record]:
         """Newest first, each with all that is shown of it, in one statement."""
         rows = await self.uploads.db.fetch(
-            f"{_RECORDS} WHERE {newest_first('r.user_id', 'r.id')}",
+            newest_first(_RECORDS, "r.user_id", "r.id"),
             user_id,
             before,
             limit,

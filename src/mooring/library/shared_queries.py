@@ -89,11 +89,15 @@ async def album(tx: Executor, album_id: int) -> SharedAlbum | None:
 async def photos(tx: Executor, album_id: int, *, after: int | None, limit: int) -> list[SharedPhoto]:
     """What arrived, as the album's owner sees it listed."""
     rows = await tx.fetch(
-        f"""SELECT u.id, u.original_filename, p.title, p.description, p.width, p.height, p.blurhash,
+        oldest_first(
+            """SELECT u.id, u.original_filename, p.title, p.description, p.width, p.height, p.blurhash,
                    ARRAY(SELECT CASE r.name WHEN 'clean' THEN 'original' ELSE r.name END
                          FROM renditions r WHERE r.upload_id = u.id)
-            FROM album_photos h JOIN photos p ON p.id = h.photo_id JOIN uploads u ON u.id = p.id
-            WHERE u.processing_status = ANY ({ARRIVED}) AND {oldest_first("h.album_id", "h.photo_id")}""",
+            FROM album_photos h JOIN photos p ON p.id = h.photo_id JOIN uploads u ON u.id = p.id""",
+            "h.album_id",
+            "h.photo_id",
+            only=f"u.processing_status = ANY ({ARRIVED})",
+        ),
         album_id,
         after,
         limit,

@@ -196,8 +196,12 @@ class Videos:
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Video]:
         """Newest first. Those that still wait for their bytes too: whoever lost an id finds it here and goes on."""
         rows = await self.uploads.db.fetch(
-            f"""SELECT {VIDEO} FROM uploads u JOIN videos v ON v.id = u.id
-                WHERE u.processing_status <> $4 AND {newest_first("u.uploader_id", "u.id")}""",
+            newest_first(
+                f"SELECT {VIDEO} FROM uploads u JOIN videos v ON v.id = u.id AND u.kind = 'video'",
+                "u.uploader_id",
+                "u.id",
+                only="u.processing_status <> $4",
+            ),
             user_id,
             before,
             limit,
