@@ -99,7 +99,9 @@ class Settings(Watched):
 
     # ── uploads ──
     upload_url_seconds: UrlSeconds = Field(900, description="Life of an upload URL")
-    download_url_seconds: UrlSeconds = Field(120, description="Life of a download URL")
+    download_url_seconds: UrlSeconds = Field(
+        120, description="Life of a download URL; one is handed out for half of it"
+    )
     reclaim_after_seconds: Seconds = Field(
         86400, description="An upload that never arrived is given up this long after its issue"
     )

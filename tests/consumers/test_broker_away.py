@@ -195,7 +195,7 @@ async def test_what_was_published_while_kafka_was_silent_is_handled(
         await until_arrived(world, tickets[:1])
         queue.broker.freeze()
         queue.send_once_it_answers(event(tickets[1]))
-        await asyncio.sleep(queue.claim_after + 1)
+        await queue.is_silent_for_longer_than_it_remembers()
         queue.broker.thaw()
         await until_arrived(world, tickets[:2])
         await queue.send(event(tickets[2]))

@@ -237,6 +237,9 @@ class KafkaQueue:
     async def come_back(self) -> None:
         self.broker.tell("come")
 
+    async def is_silent_for_longer_than_it_remembers(self) -> None:
+        await asyncio.sleep(self.claim_after + 1)
+
     def send_once_it_answers(self, *messages: bytes) -> None:
         for message in messages:
             self.producer.produce(self.name, message, partition=0)

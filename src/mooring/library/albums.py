@@ -13,13 +13,12 @@ from mooring.db.pool import Database, Executor
 from mooring.errors import AlbumNotFound, FileNotArrived, PhotoNotFound
 from mooring.library.photos import PHOTO, Photo, photo_of
 from mooring.observe.growth import Growth
-from mooring.uploads.lifecycle import STORED, State, Trigger
+from mooring.uploads.lifecycle import ARRIVED, STORED, State, Trigger
 from mooring.uploads.removals import remove, removing
 
 log = structlog.get_logger()
 
 # What arrived counts, as it is what the album shows; its cover is the first of them.
-ARRIVED = f"ARRAY[{', '.join(repr(str(state)) for state in sorted(STORED))}]"
 _SHOWN = f"""FROM album_photos h JOIN uploads u ON u.id = h.photo_id
     WHERE h.album_id = a.id AND u.processing_status = ANY ({ARRIVED})"""
 _ALBUM = f"""a.id, a.title, a.description, (SELECT count(*) {_SHOWN}),

@@ -17,7 +17,7 @@ from mooring.storage.port import Signed
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
-from mooring.uploads.lifecycle import COLUMNS, STORED, Trigger, Upload, upload_of
+from mooring.uploads.lifecycle import ARRIVED, COLUMNS, Trigger, Upload, upload_of
 from mooring.uploads.queries import Issued, Verdict, Wanted, issuing
 from mooring.uploads.served import CdnUrl, ServedFile, url_of
 from mooring.uploads.service import Claim, Uploads
@@ -65,6 +65,12 @@ class Photo(NamedTuple):
 
 # Of `uploads u` and `photos p`.
 PHOTO = f"{COLUMNS}, p.title, p.description, p.width, p.height, p.blurhash, p.camera, p.taken_at"
+_PAGE = newest_first(
+    f"SELECT {PHOTO} FROM uploads u JOIN photos p ON p.id = u.id",
+    "u.uploader_id",
+    "u.id",
+    only=f"u.processing_status = ANY ({ARRIVED})",
+)
 
 
 @dataclass(frozen=True)
@@ -166,18 +172,7 @@ class Photos:
 
     async def page(self, *, user_id: int, before: int | None, limit: int) -> list[Photo]:
         """What arrived, newest first."""
-        rows = await self.uploads.db.fetch(
-            newest_first(
-                f"SELECT {PHOTO} FROM uploads u JOIN photos p ON p.id = u.id",
-                "u.uploader_id",
-                "u.id",
-                only="u.processing_status = ANY ($4::text[])",
-            ),
-            user_id,
-            before,
-            limit,
-            sorted(STORED),
-        )
+        rows = await self.uploads.db.fetch(_PAGE, user_id, before, limit)
         return [photo_of(row) for row in rows]
 
     async def edit(self, photo_id: int, *, user_id: int, changes: Mapping[str, str | None]) -> Photo:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from mooring.db.pages import oldest_first
 from mooring.db.pool import Executor
-from mooring.library.albums import ARRIVED
 from mooring.library.images import last_segment
+from mooring.uploads.lifecycle import ARRIVED
 
 
 @dataclass(frozen=True, slots=True)

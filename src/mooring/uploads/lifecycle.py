@@ -42,6 +42,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 }
 # In these the object is kept and counts as used.
 STORED = frozenset({State.UPLOADED, State.PROCESSING, State.COMPLETED, State.FAILED})
+ARRIVED = f"ARRAY[{', '.join(repr(str(state)) for state in sorted(STORED))}]"  # the same as SQL writes it
 # Into these the object is given up.
 GIVEN_UP = frozenset({State.REJECTED, State.RECLAIMED})
 # A PUT that began before its URL lapsed may end this much later.

@@ -21,9 +21,4 @@ CdnUrl = Callable[[ServedFile], str | None]
 
 def url_of(file: ServedFile, uploads: Uploads, cdn_url: CdnUrl) -> str:
     """Where the file can be fetched for a while: at the CDN, or, without one, in storage."""
-    return cdn_url(file) or uploads.storage.presign_get(
-        file.object_key,
-        at=uploads.clock(),
-        lapses_in=uploads.terms.download_url_life,
-        content_type=file.content_type,
-    )
+    return cdn_url(file) or uploads.downloads.url(file.object_key, file.content_type)

@@ -24,6 +24,7 @@ from mooring.observe.metrics import Metrics
 from mooring.storage.keys import safe_name
 from mooring.storage.port import Signed, Storage
 from mooring.uploads import queries, removals
+from mooring.uploads.downloads import Downloads
 from mooring.uploads.gather import Gatherer
 from mooring.uploads.judging import as_settled, what_is_wrong, why_not_renewed
 from mooring.uploads.kinds import Kind
@@ -77,6 +78,10 @@ class Uploads:
     @cached_property
     def _arriving(self) -> Gatherer[Move, Upload | None]:
         return Gatherer(self._arrive_all)
+
+    @cached_property
+    def downloads(self) -> Downloads:
+        return Downloads(self.storage, self.clock, self.terms.download_url_life)
 
     # ── issue ──
 
@@ -187,8 +192,7 @@ class Uploads:
     async def reject(self, upload: Upload, reason: str, *, trigger: Trigger) -> bool:
         """Whether it could still be: a look that is out of date must not take what arrived meanwhile."""
         move = Move(upload.id, trigger, error=reason)
-        at = self.clock()
-        if not await advance(self.db, State.REJECTED, [move], what="rejected", at=at, only_from=upload.state):
+        if not await advance(self.db, State.REJECTED, [move], what="rejected", at=self.clock(), only_from=upload.state):
             return False
         self.metrics.ended(upload.kind, "rejected")
         self.metrics.growth.deleted(upload.kind, upload.uploader_id, upload.stored_bytes)
