@@ -46,28 +46,42 @@ class WholeCycle(RequestResponseCycle):
     def _is_sent_at_once(self, head: Any, body: bytes) -> bool:
         if self.disconnected or self.flow.write_paused or not self.keep_alive or self.scope["method"] == "HEAD":
             return False
-        lines = _lines(self.default_headers, head["headers"], len(body))
+        lines = _lines(head["headers"], len(body))
         if lines is None:
             return False
         self.response_started = self.response_complete = True
         self.waiting_for_100_continue = False
-        self.transport.write(b"".join((STATUS_LINE[head["status"]], lines, b"\r\n", body)))
+        ours = _last.lines if _last.of is self.default_headers else _last.renew(self.default_headers)
+        self.transport.write(b"".join((STATUS_LINE[head["status"]], ours, lines, b"\r\n", body)))
         self.message_event.set()
         self.on_response()
         return True
 
 
-def _lines(ours: Headers, theirs: Headers, length: int) -> bytes | None:
+class _Last:
+    """uvicorn's own headers, `date` above all, as they were last written: they are others once a second."""
+
+    of: Headers = ()
+    lines: bytes = b""
+
+    def renew(self, headers: Headers) -> bytes:
+        self.of, self.lines = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self.lines
+
+
+_last = _Last()
+
+
+def _lines(headers: Headers, length: int) -> bytes | None:
     """None where uvicorn must look at a header: at one that says how the connection goes on, or that is not sane."""
     pieces: list[bytes] = []
     has_length = False
-    for headers in (ours, theirs):
-        for name, value in headers:
-            pieces += (name, b": ", value, b"\r\n")
-            if name == b"content-length":
-                has_length = int(value) == length
-            elif name in _NEEDS_CARE:
-                return None
+    for name, value in headers:
+        pieces += (name, b": ", value, b"\r\n")
+        if name == b"content-length":
+            has_length = int(value) == length
+        elif name in _NEEDS_CARE:
+            return None
     lines = b"".join(pieces)
     count = len(pieces) // 4
     is_sane = lines.count(b"\n") == count == lines.count(b"\r") and not _CONTROLS.search(lines)

@@ -1,6 +1,8 @@
 """UUIDs in the order of time."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from multiprocessing import get_context
 from uuid import RFC_4122, UUID
 
 from mooring.uploads.uuids import uuid_of
@@ -29,3 +31,14 @@ def test_what_is_later_comes_after() -> None:
     moments = [AT + timedelta(milliseconds=number) for number in range(100)]
     names = [str(uuid_of(moment)) for moment in moments]
     assert names == sorted(names)
+
+
+def some(_: object) -> list[str]:
+    return [str(uuid_of(AT)) for _ in range(20)]
+
+
+def test_a_child_process_draws_its_own() -> None:
+    some(None)  # there are some drawn that it must not have
+    with get_context("fork").Pool(2) as children:
+        drawn = [*children.map(some, range(4), chunksize=1), some(None)]
+    assert len(set(chain.from_iterable(drawn))) == 100
