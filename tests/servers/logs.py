@@ -102,6 +102,11 @@ def check_written() -> None:
     assert not found, f"a secret was logged, or had to be taken out: {found}"
 
 
+def pytest_sessionfinish() -> None:
+    """What lived through all tests has ended now."""
+    check_written()
+
+
 @pytest.fixture
 def leaks_are_meant() -> Iterator[None]:
     """For the tests of this very rule."""
