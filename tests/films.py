@@ -23,6 +23,11 @@ WRITTEN: dict[str, tuple[str, str, str, int]] = {
 RATE = 10  # frames a second
 
 
+def free_space(size: int) -> bytes:
+    """What an MP4 may end with, to become as large as one likes."""
+    return struct.pack(">I4s", size, b"free").ljust(size, b"\0")
+
+
 def film(
     content_type: str = "video/mp4",
     seconds: float = 1.0,

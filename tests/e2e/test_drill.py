@@ -19,15 +19,16 @@ import asyncpg
 import httpx
 import pytest
 
-from films import film
+from films import film, free_space
 from pictures import jpeg, quarters
 from servers.programs import free_port
 from servers.serving import Mooring, Serving, until
 from sounds import sound
 
 SEED = int(os.environ.get("DRILL_SEED") or secrets.randbelow(10**6))
-PHOTOS, RECORDINGS, VIDEOS = 250, 35, 15
-UPLOADS = PHOTOS + RECORDINGS + VIDEOS
+PHOTOS, RECORDINGS, VIDEOS, LARGE_VIDEOS = 250, 35, 9, 6
+UPLOADS = PHOTOS + RECORDINGS + VIDEOS + LARGE_VIDEOS
+PART = 5 * 2**20
 VANISH = 0.1  # of the clients, after their PUT
 AT_ONCE = 8
 BLOWS = 15
@@ -40,6 +41,8 @@ ENV = {
     "MOORING_JOB_ATTEMPTS": "20",
     "MOORING_JOB_PAUSE_SECONDS": "1",
     "MOORING_IMMEDIATE_PROCESSING_MS": "1",
+    "MOORING_MULTIPART_ABOVE_BYTES": str(PART),
+    "MOORING_MULTIPART_PART_BYTES": str(PART),
 }
 
 
@@ -127,6 +130,19 @@ class Client:
             self.ask("POST", f"/api/videos/{issued['videoId']}/complete")
         return int(issued["videoId"])
 
+    def large_video(self, body: bytes, key: str, vanishes: bool) -> int:
+        """In parts: it asks which of them are missing until none is."""
+        asked = {"filename": "a.mp4", "contentType": "video/mp4", "fileSize": len(body)}
+        issued = self.ask("POST", "/api/videos/presigned-url", json=asked, headers={"Idempotency-Key": key}).json()
+        video = f"/api/videos/{issued['videoId']}"
+        while missing := self.ask("POST", f"{video}/parts", (200, 409)).json().get("parts"):
+            for part in missing:
+                piece = body[(part["number"] - 1) * PART :][:PART]
+                self.ask("PUT", part["url"], (200, 403), content=piece, headers=part.get("headers", {}))
+        if not vanishes:
+            self.ask("POST", f"{video}/complete")
+        return int(issued["videoId"])
+
 
 def strikes(house: House, dice: random.Random, over: Event) -> None:
     """At random moments of its work, and of its waking up, but not so often that there is no work left."""
@@ -163,6 +179,7 @@ def test_whatever_dies_every_upload_ends_once_and_nothing_is_left(
         *[(client.photo, jpeg(quarters()))] * PHOTOS,
         *[(client.recording, sound("audio/mpeg", 1))] * RECORDINGS,
         *[(client.video, film(seconds=1))] * VIDEOS,
+        *[(client.large_video, film(seconds=1) + free_space(PART + 1))] * LARGE_VIDEOS,
     ]
     dice.shuffle(jobs)
     over = Event()
