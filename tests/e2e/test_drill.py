@@ -32,6 +32,8 @@ PART = 5 * 2**20
 VANISH = 0.1  # of the clients, after their PUT
 AT_ONCE = 8
 BLOWS = 15
+FEWEST_BLOWS = 6
+PAUSE = 2.5  # at most, between two uploads of a client: else all is done before anything could die
 PATIENCE = 180
 ENV = {
     "MOORING_WORKER": "on",
@@ -144,6 +146,13 @@ class Client:
         return int(issued["videoId"])
 
 
+def after_a_while(
+    pause: float, upload: Callable[[bytes, str, bool], int], body: bytes, key: str, vanishes: bool
+) -> int:
+    time.sleep(pause)
+    return upload(body, key, vanishes)
+
+
 def strikes(house: House, dice: random.Random, over: Event) -> None:
     """At random moments of its work, and of its waking up, but not so often that there is no work left."""
     while len(house.blows) < BLOWS and not over.wait(dice.uniform(0.5, 4)):
@@ -188,7 +197,9 @@ def test_whatever_dies_every_upload_ends_once_and_nothing_is_left(
         striking.start()
         try:
             asked = [
-                pool.submit(upload, body, f"drill-{number}", dice.random() < VANISH)
+                pool.submit(
+                    after_a_while, dice.uniform(0, PAUSE), upload, body, f"drill-{number}", dice.random() < VANISH
+                )
                 for number, (upload, body) in enumerate(jobs)
             ]
             ids = [one.result() for one in asked]
@@ -197,6 +208,7 @@ def test_whatever_dies_every_upload_ends_once_and_nothing_is_left(
             striking.join()
             client.http.close()
     assert len(set(ids)) == UPLOADS
+    assert len(house.blows) >= FEWEST_BLOWS, "else nothing was tried"
 
     until(lambda: httpx.get(f"{url}/health", trust_env=False, timeout=20).status_code == 200, 60)
     database = mooring.run("db", "url").stdout.strip()
