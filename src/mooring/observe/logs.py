@@ -22,7 +22,7 @@ def configure_logs(level: str, to: BinaryIO | None = None, secrets: Iterable[str
     lines = Lines(to or sys.stdout.buffer, Redaction(secrets))
     structlog.configure(
         processors=[_render],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
@@ -73,6 +73,22 @@ class Lines:
         self._to.flush()
         if self.also is not None and waiting:
             self.also(waiting)
+
+
+def _logger(level: int) -> type[Any]:
+    """structlog's, with a shorter way: what is logged has no context but its own words, and comes out as one line."""
+
+    class Logger(structlog.make_filtering_bound_logger(level)):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **about: Any) -> None:
+            about["event"] = event
+            try:
+                for process in self._processors:
+                    about = process(self._logger, method_name, about)
+            except structlog.DropEvent:
+                return
+            self._logger.msg(about)
+
+    return Logger
 
 
 def _render(_: Any, level: str, event: EventDict) -> bytes:

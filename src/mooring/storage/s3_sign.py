@@ -43,7 +43,7 @@ class Signer:
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
         self._origin = bucket.origin
-        self._host = bucket.origin.partition("://")[2]
+        self._host_line = f"host:{bucket.origin.partition('://')[2]}\n"
         self._path = bucket.path
         self._last_for = (0, 0)
         self._last = self._second(0, 0)
@@ -67,19 +67,16 @@ class Signer:
             self._last, self._last_for = self._second(*moment), moment
         shared = self._last
         path = self._path + (key if _UNRESERVED.fullmatch(key) else quote(key, safe="/"))
-        names, lines = self._lines(headers) if headers else ("host", f"host:{self._host}\n")
-        parameters = shared.query + names.replace(";", "%3B")
+        if headers:
+            names, quoted_names, order = _in_order(tuple(headers))
+            lines = "".join([_line(lower, headers[name]) if name else self._host_line for lower, name in order])
+        else:
+            names, quoted_names, lines = "host", "host", self._host_line
+        parameters = shared.query + quoted_names
         if query:  # all of them sort after X-Amz-…, whose names begin with a capital
             parameters += "".join([f"&{name}={_quoted(query[name])}" for name in sorted(query)])
         signature = shared.sign(f"{method}\n{path}\n{parameters}\n{lines}\n{names}\nUNSIGNED-PAYLOAD")
         return f"{self._origin}{path}?{parameters}&X-Amz-Signature={signature}"
-
-    def _lines(self, headers: Mapping[str, str]) -> tuple[str, str]:
-        signed = {"host": self._host}
-        for name, value in headers.items():
-            signed[name.lower()] = " ".join(value.split())
-        names = sorted(signed)
-        return ";".join(names), "".join([f"{name}:{signed[name]}\n" for name in names])
 
     def _second(self, second: int, lapses_in: int) -> _Second:
         at = datetime.fromtimestamp(second, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -99,6 +96,19 @@ class Signer:
         to_sign = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n".encode()
         inner, outer = (sha256(bytes(byte ^ pad for byte in key.ljust(64, b"\0"))) for pad in (0x36, 0x5C))
         return _Second(f"{query}X-Amz-SignedHeaders=", to_sign, inner, outer)
+
+
+def _line(name: str, value: str) -> str:
+    return f"{name}:{' '.join(value.split())}\n"
+
+
+@lru_cache(maxsize=64)
+def _in_order(names: tuple[str, ...]) -> tuple[str, str, list[tuple[str, str]]]:
+    """The names of the signed headers in one, the same for a query, and each in its place: as it is signed, and as it
+    was given, which for the host is nothing."""
+    order = sorted([("host", ""), *((name.lower(), name) for name in names)])
+    in_one = ";".join([lower for lower, _ in order])
+    return in_one, in_one.replace(";", "%3B"), order
 
 
 @lru_cache(maxsize=1024)
