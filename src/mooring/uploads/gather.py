@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 class Gatherer(Generic[Ask, Answer]):
     def __init__(
-        self, run: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]], *, lanes: int = 2, most: int = 32
+        self, run: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]], *, lanes: int = 2, most: int = 16
     ) -> None:
         self._run = run
         self._lanes = lanes
