@@ -41,10 +41,11 @@ need taskset util-linux
 venv "$WORK/venv" bench/requirements.lock
 need nginx nginx-light
 need ffmpeg ffmpeg
-if [ "${1:-}" = peers ]; then
+case " $* " in *" peers "*)
     need node nodejs
     need npm npm
     venv "$WORK/django" bench/peers/django/requirements.lock
     node_modules "$WORK/companion" bench/peers/companion
-fi
+    ;;
+esac
 exec "$BIN/python" bench/main.py "$@"
