@@ -32,7 +32,7 @@ def stage(
     anyio_backend: str, database_url: str, tmp_path: Path, clock: HeldClock, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     # Names decide the order in which objects are listed: a failing example must find the same ones again.
-    monkeypatch.setattr("mooring.uploads.service.uuid4", lambda: UUID(int=random.getrandbits(128), version=4))
+    monkeypatch.setattr("mooring.uploads.service.uuid_of", lambda _: UUID(int=random.getrandbits(128), version=4))
     with asyncio.Runner() as runner:
         db = runner.run(open_database(f"{database_url}&synchronous_commit=off", most=6, least=1))
         disk = disk_at(tmp_path / "disk", clock)
