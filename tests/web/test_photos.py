@@ -202,3 +202,14 @@ async def test_a_deleted_photo_is_gone_everywhere(signed_in: httpx.AsyncClient) 
     refused(await signed_in.get(answer.json()["url"]), 404, "OBJECT_NOT_FOUND")
     refused(await signed_in.delete(f"/photos/{issued['photo_id']}"), 404, "PHOTO_NOT_FOUND")
     assert (await signed_in.get("/albums")).json()["albums"][0]["photo_count"] == 0
+
+
+@pytest.mark.parametrize("number", ["1%0B", "%201", "+1", "1_0", "1%20", "%D9%A1", "1.0", "0x1"])
+@pytest.mark.parametrize(
+    "where", ["/photos/{}", "/albums/{}", "/photos?limit={}", "/photos?cursor={}", "/albums?limit={}"]
+)
+async def test_a_number_in_an_address_is_written_in_digits(
+    signed_in: httpx.AsyncClient, where: str, number: str
+) -> None:
+    refused(await signed_in.get(where.format(number)), 422, "VALIDATION_FAILED")
+    assert (await signed_in.get(where.format(1))).status_code in (200, 404)

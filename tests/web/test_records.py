@@ -120,6 +120,8 @@ BAD_FILES: list[tuple[dict[str, Any], str]] = [
     ({"fileSize": -5}, "fileSize"),
     ({"fileSize": 2**63}, "fileSize"),
     ({"fileSize": "much"}, "fileSize"),
+    ({"fileSize": "22\x0b"}, "fileSize"),
+    ({"fileSize": "+22"}, "fileSize"),
     ({"contentType": ""}, "contentType"),
     ({"contentType": "audio/mpeg\r\nX-Evil: 1"}, "contentType"),
     ({"contentType": "audio/mpeg;" + "x" * 100}, "contentType"),
@@ -127,6 +129,7 @@ BAD_FILES: list[tuple[dict[str, Any], str]] = [
     ({"durationSeconds": -1}, "durationSeconds"),
     ({"durationSeconds": 2**31}, "durationSeconds"),
     ({"durationSeconds": "12.5"}, "durationSeconds"),
+    ({"durationSeconds": "1_2"}, "durationSeconds"),
     ({"durationSeconds": "-Infinity"}, "durationSeconds"),
     ({"title": "Mine"}, "title"),
 ]

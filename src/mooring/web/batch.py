@@ -7,7 +7,7 @@ from pydantic import Field
 from starlette.requests import Request
 
 from mooring.web.callers import Admin
-from mooring.web.shapes import InCamelCase
+from mooring.web.shapes import InCamelCase, InDigits
 
 router = APIRouter(prefix="/batch", tags=["operations"])
 
@@ -31,7 +31,9 @@ class BatchStatistics(InCamelCase):
 
 
 @router.put("/size")
-async def set_batch_size(request: Request, size: Annotated[int, Query(ge=1, le=10_000)], _: Admin) -> BatchSize:
+async def set_batch_size(
+    request: Request, size: Annotated[int, Query(ge=1, le=10_000), InDigits], _: Admin
+) -> BatchSize:
     """Uploads that a sweep takes at a time, in all instances from their next sweep on, and after a restart. It goes
     before `BATCH_SIZE`."""
     await request.app.state.house.batch.set_size(size)

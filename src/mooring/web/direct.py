@@ -14,7 +14,7 @@ from mooring.web.callers import SignedIn
 from mooring.web.forms import FileForm
 from mooring.web.once import IdempotencyKey, create_once
 from mooring.web.photos import ConfirmedPhoto, PhotoDescription, PhotoTitle
-from mooring.web.shapes import BIGGEST, Id, read_form, refusal
+from mooring.web.shapes import BIGGEST, InDigits, TextId, read_form, refusal
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 
@@ -29,7 +29,7 @@ class Besides(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    album_id: Annotated[Id | None, BeforeValidator(_or_none)] = None
+    album_id: Annotated[TextId | None, BeforeValidator(_or_none)] = None
     title: Annotated[PhotoTitle | None, BeforeValidator(_or_none)] = None
     description: Annotated[PhotoDescription | None, BeforeValidator(_or_none)] = None
 
@@ -52,7 +52,7 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 async def upload_photo(
     request: Request,
     caller: SignedIn,
-    album_id: Annotated[int | None, Query(ge=1, le=BIGGEST)] = None,
+    album_id: Annotated[int | None, Query(ge=1, le=BIGGEST), InDigits] = None,
     _: IdempotencyKey = None,
 ) -> Response:
     """One photo in one call, through this server: simpler than a temporary URL, and dearer for both sides.

@@ -18,7 +18,7 @@ from mooring.web.callers import SignedIn, signed_in
 from mooring.web.errors import error_of
 from mooring.web.hot import HotRoutes
 from mooring.web.once import answer_once, create_once
-from mooring.web.shapes import Asked, Id, Limit, Moment, NewFile, PathId, read, read_query, reply
+from mooring.web.shapes import Asked, Id, InDigits, Limit, Moment, NewFile, PathId, TextId, read, read_query, reply
 
 router = APIRouter(prefix="/photos", tags=["photos"])
 hot = HotRoutes("photos")
@@ -118,8 +118,8 @@ class PhotoChanges(Asked):
 
 
 class AskedPage(BaseModel):
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    cursor: Id | None = None
+    limit: Annotated[int, Field(ge=1, le=1000), InDigits] = 50
+    cursor: TextId | None = None
 
 
 class PhotoPage(BaseModel):

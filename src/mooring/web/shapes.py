@@ -33,11 +33,25 @@ BIGGEST = 2**63 - 1
 UNKNOWN = ("", "Infinity", "NaN", "null", "undefined")
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
+
+# Of a number that comes as text: spaces around one, `+5` and `1_000` would be read too.
+_DIGITS = re.compile(r"-?[0-9]+")
+NOT_IN_DIGITS = "Write a whole number, in digits"
+
+
+def _in_digits(value: object) -> object:
+    if isinstance(value, str) and not _DIGITS.fullmatch(value):
+        raise ValueError(NOT_IN_DIGITS)
+    return value
+
+
+InDigits = BeforeValidator(_in_digits)
 Id = Annotated[int, Field(ge=1, le=BIGGEST)]
-PathId = Annotated[int, Path(ge=1, le=BIGGEST)]
-Limit = Annotated[int, Query(ge=1, le=1000)]
+TextId = Annotated[Id, InDigits]
+PathId = Annotated[int, Path(ge=1, le=BIGGEST), InDigits]
+Limit = Annotated[int, Query(ge=1, le=1000), InDigits]
 # The id after which a page begins: `next_cursor` of the page before.
-Cursor = Annotated[int | None, Query(ge=1, le=BIGGEST)]
+Cursor = Annotated[int | None, Query(ge=1, le=BIGGEST), InDigits]
 
 
 def _written_out(value: object) -> object:
@@ -123,12 +137,15 @@ async def read_fields(request: Request, model: type[Body]) -> Body:
         if len(form.getlist(name)) > 1:
             raise refusal(name, "This field is there twice.")
     optional = {field.alias or name for name, field in model.model_fields.items() if not field.is_required()}
+    fields = {name: str(value) for name, value in sent if name not in optional or value not in UNKNOWN}
     try:
-        return model.model_validate_strings(
-            {name: value for name, value in sent if name not in optional or value not in UNKNOWN}
-        )
+        said = model.model_validate_strings(fields)
     except ValidationError as wrong:
         raise _refusal(wrong) from None
+    for name, number in said.model_dump(by_alias=True).items():
+        if type(number) is int and name in fields and not _DIGITS.fullmatch(fields[name]):
+            raise refusal(name, NOT_IN_DIGITS)
+    return said
 
 
 def either_body(model: type[BaseModel]) -> dict[str, Any]:

@@ -17,13 +17,13 @@ from mooring.uploads.multipart import LARGEST_PART
 from mooring.web.callers import SignedIn
 from mooring.web.edge import header
 from mooring.web.forms import FileForm
-from mooring.web.shapes import BIGGEST, Asked, Id, PathId, Text, read_form, refusal, reply
+from mooring.web.shapes import BIGGEST, Asked, Id, InDigits, PathId, Text, read_form, refusal, reply
 from mooring.web.video_shapes import ProjectId
 
 router = APIRouter(prefix="/uppy", tags=["uppy"])
 
 ContentType = Annotated[str, StringConstraints(max_length=100, to_lower=True)]
-Number = Annotated[int, Path(ge=1, le=10_000)]
+Number = Annotated[int, Path(ge=1, le=10_000), InDigits]
 Key = Annotated[str, Query(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 Size = Annotated[int, Field(ge=0, le=BIGGEST)] | Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
 
@@ -176,7 +176,7 @@ async def uppy_params(
     door: Opened,
     filename: Annotated[str, Query(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")],
     type: Annotated[str, Query(max_length=100)],
-    file_size: Annotated[int | None, Query(alias="metadata[file_size]", ge=0, le=BIGGEST)] = None,
+    file_size: Annotated[int | None, Query(alias="metadata[file_size]", ge=0, le=BIGGEST), InDigits] = None,
 ) -> Params:
     """How to send a file in one go. Uppy 5 is told to PUT it straight to storage, where it tells the size; else, and
     version 6 always, to POST it here in a form."""
