@@ -53,7 +53,9 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 async def template(postgres: Server) -> str:
-    """A database with the schema, copied for every test."""
+    """A database with the schema, copied for every test. What the tests share need not outlive the machine."""
+    await _administer(postgres, "ALTER SYSTEM SET fsync = off")
+    await _administer(postgres, "SELECT pg_reload_conf()")
     await _administer(postgres, "CREATE DATABASE template_mooring OWNER mooring")
     await migrate(postgres.url("template_mooring"))
     return "template_mooring"
