@@ -17,6 +17,7 @@ from consumers import dying
 from consumers.listening import consuming, event, every, of, receiver_of, until_arrived, until_empty, uploaded
 from mooring.consumers import brokers
 from mooring.consumers.receiver import Receiver
+from mooring.library.photos import Ticket
 from servers import ours
 from servers.brokers import KafkaQueue, Queue, SqsQueue
 from servers.postgres import Server
@@ -57,6 +58,20 @@ async def until_logged(lines: list[MutableMapping[str, Any]], what: str, times: 
         return [line["event"] for line in lines].count(what) >= times
 
     await until(is_logged)
+
+
+@asynccontextmanager
+async def having_taken_in_the_first(
+    tickets: list[Ticket], queue: Queue, world: World, tmp_path: Path
+) -> AsyncIterator[list[MutableMapping[str, Any]]]:
+    """A consumer at its work, and what it logs. In the end it has taken in all of them."""
+    with capture_logs() as lines:
+        async with consuming(queue, receiver_of(world), tmp_path):
+            await queue.send(event(tickets[0]))
+            await until_arrived(world, tickets[:1])
+            yield lines
+            await until_arrived(world, tickets)
+            await until_empty(queue)
 
 
 @every
@@ -171,17 +186,12 @@ async def test_what_was_sent_while_sqs_could_not_be_reached_is_handled(
     queue: SqsQueue, world: World, tmp_path: Path
 ) -> None:
     tickets = await uploaded(world, 2)
-    with capture_logs() as lines:
-        async with consuming(queue, receiver_of(world), tmp_path):
-            await queue.send(event(tickets[0]))
-            await until_arrived(world, tickets[:1])
-            await queue.go_away()
-            await queue.send(event(tickets[1]))
-            await until_logged(lines, "broker_away")
-            assert await queue.held() == 1
-            await queue.come_back()
-            await until_arrived(world, tickets)
-            await until_empty(queue)
+    async with having_taken_in_the_first(tickets, queue, world, tmp_path) as lines:
+        await queue.go_away()
+        await queue.send(event(tickets[1]))
+        await until_logged(lines, "broker_away")
+        assert await queue.held() == 1
+        await queue.come_back()
 
 
 @of("kafka")
@@ -190,17 +200,13 @@ async def test_what_was_published_while_kafka_was_silent_is_handled(
 ) -> None:
     """Longer than it remembers us when it hears nothing."""
     tickets = await uploaded(world, 3)
-    async with consuming(queue, receiver_of(world), tmp_path):
-        await queue.send(event(tickets[0]))
-        await until_arrived(world, tickets[:1])
+    async with having_taken_in_the_first(tickets, queue, world, tmp_path):
         queue.broker.freeze()
         queue.send_once_it_answers(event(tickets[1]))
         await queue.is_silent_for_longer_than_it_remembers()
         queue.broker.thaw()
         await until_arrived(world, tickets[:2])
         await queue.send(event(tickets[2]))
-        await until_arrived(world, tickets)
-        await until_empty(queue)
 
 
 @of("kafka")
@@ -211,18 +217,13 @@ async def test_kafka_that_is_silent_for_long_is_left_and_found_again(
     monkeypatch.setattr(brokers, "LOOK_SECONDS", 0.3)
     monkeypatch.setattr(brokers, "START_SECONDS", 1.0)
     tickets = await uploaded(world, 2)
-    with capture_logs() as lines:
-        async with consuming(queue, receiver_of(world), tmp_path):
-            await queue.send(event(tickets[0]))
-            await until_arrived(world, tickets[:1])
-            queue.broker.freeze()
-            queue.send_once_it_answers(event(tickets[1]))
-            await until_logged(lines, "broker_not_left")
-            await until_logged(lines, "broker_away", times=2)
-            queue.broker.thaw()
-            monkeypatch.setattr(brokers, "START_SECONDS", 15.0)
-            await until_arrived(world, tickets)
-            await until_empty(queue)
+    async with having_taken_in_the_first(tickets, queue, world, tmp_path) as lines:
+        queue.broker.freeze()
+        queue.send_once_it_answers(event(tickets[1]))
+        await until_logged(lines, "broker_not_left")
+        await until_logged(lines, "broker_away", times=2)
+        queue.broker.thaw()
+        monkeypatch.setattr(brokers, "START_SECONDS", 15.0)
 
 
 @of("kafka")
@@ -231,12 +232,7 @@ async def test_kafka_whose_refusal_ends_the_reading_is_connected_to_anew(
 ) -> None:
     """It has come back, and is not yet ready to know who belongs to which group."""
     tickets = await uploaded(world, 2)
-    with capture_logs() as lines:
-        async with consuming(queue, receiver_of(world), tmp_path):
-            await queue.send(event(tickets[0]))
-            await until_arrived(world, tickets[:1])
-            queue.broker.tell(f"refuse {HEARTBEAT} {IT_IS_STILL_LOADING}")
-            await until_logged(lines, "broker_refused")
-            await queue.send(event(tickets[1]))
-            await until_arrived(world, tickets)
-            await until_empty(queue)
+    async with having_taken_in_the_first(tickets, queue, world, tmp_path) as lines:
+        queue.broker.tell(f"refuse {HEARTBEAT} {IT_IS_STILL_LOADING}")
+        await until_logged(lines, "broker_refused")
+        await queue.send(event(tickets[1]))
