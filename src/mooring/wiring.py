@@ -31,7 +31,6 @@ from mooring.library.direct_photos import DirectPhotos
 from mooring.library.growth import Gauges
 from mooring.library.images import Images
 from mooring.library.photos import Photos
-from mooring.library.recent_images import RecentImages
 from mooring.library.recordings import CHANNEL, Recordings
 from mooring.library.share_links import ShareLinks
 from mooring.library.share_pass import ShareKey
@@ -190,7 +189,7 @@ def _house(
     uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)
     photos = Photos(uploads, photo(settings.photo_max_bytes), metrics, delivery.cdn_url)
-    images = Images(db, RecentImages() if delivery.signer else None)
+    images = Images(db)
     idempotency = Idempotency(db, clock)
     notices = Notices(CHANNEL)
     reconciliation = Reconciliation(uploads, timedelta(hours=1), timedelta(days=settings.trash_days))
@@ -243,7 +242,7 @@ def _house(
         batch=batch,
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
-        listening=Listening(url, [notices, telling.live, *([images.recent] if images.recent else [])]),
+        listening=Listening(url, [notices, telling.live, *([images.recent] if delivery.signer else [])]),
         gauges=Gauges(db, clock, metrics.growth, [batch.show_depth]),
         disk=disk,
     )

@@ -6,7 +6,7 @@ somebody has. Here only the one index gives the order, whatever is known of the 
 few of them are wanted, and what else is asked of each is not for the planner to weigh. And the plan is the same for
 every page, so that none is planned anew."""
 
-LARGEST = 1000  # page
+LARGEST_PAGE = 1000
 
 
 def newest_first(select: str, owner: str, id_: str, *, only: str = "true") -> str:
@@ -16,7 +16,7 @@ def newest_first(select: str, owner: str, id_: str, *, only: str = "true") -> st
         {select}
         WHERE CASE WHEN {only} THEN true END AND {owner} >= $1
             AND ({owner}, {id_}) < ($1, coalesce($2::bigint, {2**63 - 1}))
-        ORDER BY {owner} DESC, {id_} DESC LIMIT {LARGEST}) page
+        ORDER BY {owner} DESC, {id_} DESC LIMIT {LARGEST_PAGE}) page
     LIMIT (SELECT $3::bigint)"""
 
 
@@ -26,5 +26,5 @@ def oldest_first(select: str, owner: str, id_: str, *, only: str = "true") -> st
         {select}
         WHERE CASE WHEN {only} THEN true END AND {owner} <= $1
             AND ({owner}, {id_}) > ($1, coalesce($2::bigint, 0))
-        ORDER BY {owner}, {id_} LIMIT {LARGEST}) page
+        ORDER BY {owner}, {id_} LIMIT {LARGEST_PAGE}) page
     LIMIT (SELECT $3::bigint)"""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -41,26 +41,22 @@ class Asked:
 @dataclass(frozen=True)
 class Images:
     db: Database
-    recent: RecentImages | None = None
+    recent: RecentImages = field(default_factory=RecentImages)  # nothing, unless it listens
 
     async def of_owner(self, photo_id: int, *, user_id: int, size: Size) -> ServedFile | None:
         """As below; those that are asked for at the same time share a statement."""
-        recent = self.recent
-        if recent is None:
-            return await self._asking.ask(Asked(photo_id, user_id, size))
-        shelf = recent.shelf(user_id)
-        known = recent.find(shelf, (photo_id, size))
+        shelf = self.recent.shelf(user_id)
+        known = self.recent.find(shelf, (photo_id, size))
         if known is not None:
             return known
         found = await self._asking.ask(Asked(photo_id, user_id, size))
         if found is not None:
-            recent.keep(user_id, shelf, (photo_id, size), found)
+            self.recent.keep(user_id, shelf, (photo_id, size), found)
         return found
 
     def forget(self, user_id: int) -> None:
         """Something of theirs was deleted here: that is true at once, and not only when NOTIFY says so."""
-        if self.recent is not None:
-            self.recent.forget(user_id)
+        self.recent.forget(user_id)
 
     @cached_property
     def _asking(self) -> Gatherer[Asked, ServedFile | None]:

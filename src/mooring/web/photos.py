@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mooring.db.pages import LARGEST_PAGE
 from mooring.errors import MooringError
 from mooring.library.photos import Photo, Ticket
 from mooring.uploads.lifecycle import STORED, Upload
@@ -118,7 +119,7 @@ class PhotoChanges(Asked):
 
 
 class AskedPage(BaseModel):
-    limit: Annotated[int, Field(ge=1, le=1000), InDigits] = 50
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE), InDigits] = 50
     cursor: TextId | None = None
 
 

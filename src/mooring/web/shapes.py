@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from mooring.db.pages import LARGEST_PAGE
 from mooring.uploads.service import Claim
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ InDigits = BeforeValidator(_in_digits)
 Id = Annotated[int, Field(ge=1, le=BIGGEST)]
 TextId = Annotated[Id, InDigits]
 PathId = Annotated[int, Path(ge=1, le=BIGGEST), InDigits]
-Limit = Annotated[int, Query(ge=1, le=1000), InDigits]
+Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE), InDigits]
 # The id after which a page begins: `next_cursor` of the page before.
 Cursor = Annotated[int | None, Query(ge=1, le=BIGGEST), InDigits]
 
