@@ -58,11 +58,14 @@ async def test_no_request_waits_for_a_service_that_hangs(database_url: str, tmp_
     """CPU, for the clock of a busy machine says nothing: a line that is not sent costs no more than one that isn't
     meant to be. That requests come back at all while nothing is ever answered there, is the other half."""
 
-    async def cpu(client: httpx.AsyncClient) -> float:
+    async def once(client: httpx.AsyncClient) -> float:
         began = process_time()
         for _ in range(100):
             await issue(client)
         return process_time() - began
+
+    async def cpu(client: httpx.AsyncClient) -> float:
+        return min([await once(client) for _ in range(3)])
 
     async with serving(database_url, tmp_path / "a", None) as without:
         await cpu(without)
