@@ -22,6 +22,13 @@ pytest_plugins = [
 ]
 
 
+def refuse_to_fork() -> None:
+    raise RuntimeError("A fork of the tests' own process can hang, and then holds its pipes open: start a new process.")
+
+
+os.register_at_fork(before=refuse_to_fork)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where CI is set, nothing may be left out: there a skipped test is a failed one."""

@@ -1,11 +1,10 @@
 """UUIDs in the order of time."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import chain
-from multiprocessing import get_context
 from uuid import RFC_4122, UUID
 
 from mooring.uploads.uuids import uuid_of
+from servers import ours
 
 AT = datetime(2030, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
 
@@ -33,12 +32,24 @@ def test_what_is_later_comes_after() -> None:
     assert names == sorted(names)
 
 
-def some(_: object) -> list[str]:
-    return [str(uuid_of(AT)) for _ in range(20)]
+FORKS = """
+import os
+from datetime import UTC, datetime
+from mooring.uploads.uuids import uuid_of
+
+def draw():
+    print(*(uuid_of(datetime.now(UTC)) for _ in range(20)), flush=True)
+
+draw()  # there are more drawn now, that no child may have
+for _ in range(3):
+    if os.fork() == 0:
+        draw()
+        os._exit(0)
+    os.wait()
+draw()
+"""
 
 
 def test_a_child_process_draws_its_own() -> None:
-    some(None)  # there are some drawn that it must not have
-    with get_context("fork").Pool(2) as children:
-        drawn = [*children.map(some, range(4), chunksize=1), some(None)]
-    assert len(set(chain.from_iterable(drawn))) == 100
+    drawn = ours.run([ours.PYTHON, "-c", FORKS], timeout=30).stdout.split()
+    assert len(drawn) == len({name[15:] for name in drawn}) == 100
