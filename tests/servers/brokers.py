@@ -140,7 +140,10 @@ class RedisQueue(OfAProgram):
     async def held(self) -> int:
         async with Redis.from_url(self.address) as redis:
             if self.form == "list":
-                return int(await redis.llen(self.name) + await redis.llen(f"{self.name}:mooring"))
+                async with redis.pipeline(transaction=True) as both:  # a message goes from one to the other and back
+                    both.llen(self.name)
+                    both.llen(f"{self.name}:mooring")
+                    return sum(await both.execute())
             [group] = await redis.xinfo_groups(self.name)
             return int(group["pending"] + (group["lag"] or 0))
 
