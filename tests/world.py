@@ -51,6 +51,7 @@ class World:
     db: Database
     disk: DiskStorage
     clock: Clock
+    metrics: Metrics
     uploads: Uploads
     albums: Albums
     photos: Photos
@@ -70,27 +71,32 @@ class World:
         *,
         storage: Storage | None = None,
         terms: Terms = TERMS,
+        metrics: Metrics | None = None,
     ) -> "World":
+        metrics = metrics or Metrics()
         uploads = Uploads(db, storage or disk, clock, terms)
-        photos = Photos(uploads, photo(1_000_000), Metrics())
+        photos = Photos(uploads, photo(1_000_000), metrics)
         return cls(
             db=db,
             disk=disk,
             clock=clock,
+            metrics=metrics,
             uploads=uploads,
             albums=Albums(db, clock),
             photos=photos,
             in_parts=InParts(uploads),
-            videos=Videos(uploads, video(1_000_000), Metrics()),
+            videos=Videos(uploads, video(1_000_000), metrics),
             direct=DirectPhotos(photos, DirectUploads(uploads)),
-            recordings=Recordings(uploads, recording(1_000_000), Metrics(), Notices(CHANNEL), timedelta(0)),
+            recordings=Recordings(uploads, recording(1_000_000), metrics, Notices(CHANNEL), timedelta(0)),
             sweep=Sweep(uploads, batch_size=5, at_once=3, pause=timedelta(seconds=30)),
             reconciliation=Reconciliation(uploads, timedelta(hours=1), timedelta(days=30)),
         )
 
     def over(self, storage: Storage) -> "World":
         """The same world, with another way to its storage."""
-        return World.built(self.db, self.disk, self.clock, storage=storage, terms=self.uploads.terms)
+        return World.built(
+            self.db, self.disk, self.clock, storage=storage, terms=self.uploads.terms, metrics=self.metrics
+        )
 
     # ── people and albums ──
 

@@ -35,10 +35,10 @@ class Process:
     _landed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def of(self, world: World) -> World:
-        """This process' own services: their memory goes with it."""
+        """This process' own services: their memory goes with it; what they count, all count together."""
         db = cast(Database, Watched(world.db, self))
         disk = cast(DiskStorage, Watched(world.disk, self))
-        own = World.built(db, disk, world.clock, terms=world.uploads.terms)
+        own = World.built(db, disk, world.clock, terms=world.uploads.terms, metrics=world.metrics)
         return replace(own, sweep=replace(own.sweep, chores=[own.reconciliation.purge_trash]))
 
     @property

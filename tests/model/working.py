@@ -8,7 +8,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mooring.db.pool import Executor
 from mooring.errors import NotFailed, UploadNotFound
-from mooring.observe.metrics import Metrics
 from mooring.processing.sandbox import Done, Made, Progress, Sandbox, Spoiled, nameless
 from mooring.uploads.lifecycle import STORED
 from mooring.uploads.work import Work
@@ -58,7 +57,7 @@ def _worker(world: World, sandbox: Sandbox) -> Work:
         uploads=world.uploads,
         sandbox=sandbox,
         record=dict.fromkeys(NAMES, _keep_nothing),
-        metrics=Metrics(),
+        metrics=world.metrics,
         attempts=3,
         pause=timedelta(seconds=10),
     )
