@@ -153,12 +153,13 @@ class Play:
         statements = frozenset({"fetch", "fetchrow", "fetchval", "execute", "transaction"})
         counted = Counted(self.db, statements, lambda: _add(counts, "statements"))
         terms = Terms(timedelta(minutes=15), timedelta(minutes=2), timedelta(hours=24), [Plan("free", 2**40, 10_000)])
-        uploads = Uploads(counted, storage, self.clock, terms)  # type: ignore[arg-type]
-        events = StorageEvents(uploads, Metrics())
+        metrics = Metrics()
+        uploads = Uploads(counted, storage, self.clock, terms, metrics)  # type: ignore[arg-type]
+        events = StorageEvents(uploads, metrics)
         sweep = Sweep(uploads, batch_size=50, at_once=10, pause=timedelta(seconds=SWEEP_EVERY))
         user_id = await self.db.fetchval("INSERT INTO users (email, password_hash) VALUES ('a', 'x') RETURNING id")
         album = await Albums(self.db, self.clock).create(owner_id=user_id, title="Summer", description=None)
-        photos = Photos(Uploads(self.db, disk, self.clock, terms), photo(10**9), Metrics())
+        photos = Photos(Uploads(self.db, disk, self.clock, terms, metrics), photo(10**9), metrics)
         claim = Claim("a.jpg", "image/jpeg", len(BODY))
         ids: dict[int, int] = {}
 

@@ -74,7 +74,7 @@ class World:
         metrics: Metrics | None = None,
     ) -> "World":
         metrics = metrics or Metrics()
-        uploads = Uploads(db, storage or disk, clock, terms)
+        uploads = Uploads(db, storage or disk, clock, terms, metrics)
         photos = Photos(uploads, photo(1_000_000), metrics)
         return cls(
             db=db,

@@ -27,7 +27,8 @@ ROOMY = replace(TERMS, plans=(Plan("free", 2**30, 10),), parts=PartTerms(above=0
 
 @pytest.fixture
 def videos(place: Place, db: Database) -> Videos:
-    return Videos(Uploads(db, place.storage, now, ROOMY), video(2**30), Metrics())
+    metrics = Metrics()
+    return Videos(Uploads(db, place.storage, now, ROOMY, metrics), video(2**30), metrics)
 
 
 @pytest.fixture

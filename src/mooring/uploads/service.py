@@ -3,7 +3,7 @@ on what arrived are beside it."""
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -65,7 +65,7 @@ class Uploads:
     storage: Storage
     clock: Clock
     terms: Terms
-    metrics: Metrics = field(default_factory=Metrics)
+    metrics: Metrics
 
     @cached_property
     def _finding(self) -> Gatherer[int, Upload | None]:
