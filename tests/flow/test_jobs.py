@@ -169,17 +169,25 @@ async def test_an_upload_that_lost_its_job_gets_another_and_only_one(world: Worl
     assert sorted(key for _, _, key, _ in await jobs(world.db)) == [lost.id, kept.id, begun.id]
 
 
-async def test_a_free_job_that_waited_goes_with_the_premium_ones(world: World) -> None:
+async def test_recordings_that_wait_for_their_record_do_not_hide_who_lost_a_job(world: World, clock: HeldClock) -> None:
+    user, album = await world.owner()
+    nameless = [await world.arrived(user, album, PICTURE) for _ in range(2)]
+    lost = await world.arrived(user, album, PICTURE)
+    await world.db.execute("DELETE FROM pgqueuer")
+    await world.db.execute("UPDATE uploads SET described_at = NULL WHERE id = ANY ($1)", [one.id for one in nameless])
+    assert await queue.keep(world.db, clock.forward(minutes=2), limit=2) == 1
+    assert [key for _, _, key, _ in await jobs(world.db)] == [lost.id]
+
+
+async def test_a_job_that_waits_goes_up_line_by_line(world: World) -> None:
     user, album = await world.owner()
     old, new = [await world.arrived(user, album, PICTURE) for _ in range(2)]
     await world.db.execute(
         "UPDATE pgqueuer SET created = now() - interval '2 minutes' WHERE dedupe_key = $1", str(old.id)
     )
-    assert await turns.age(world.db, ["process_photo"]) == 1
-    assert {key: priority for priority, _, key, _ in await jobs(world.db)} == {
-        old.id: turns.PREMIUM,
-        new.id: turns.FREE,
-    }
+    for line in (turns.PREMIUM, turns.PREMIUM + turns.RECORDING_FIRST):
+        assert await turns.age(world.db, ["process_photo"]) == 1
+        assert {key: priority for priority, _, key, _ in await jobs(world.db)} == {old.id: line, new.id: turns.FREE}
     assert await turns.age(world.db, ["process_photo"]) == 0
 
 

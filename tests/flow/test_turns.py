@@ -178,8 +178,34 @@ async def test_who_waits_while_premium_fills_every_seat_joins_them_one_job_at_a_
     assert await turns.age(waiting.db, NAMES) == 1
     await waiting.done(under_way)
     assert await waiting.order(4) == "fppp"
-    assert await turns.age(waiting.db, NAMES) == 1
+    assert await turns.age(waiting.db, NAMES) == 2, "the premium one waits too"
     assert "f" in await waiting.order(2)
+
+
+async def test_who_waits_behind_a_thousand_recordings_of_others_joins_the_premium_ones_too(waiting: Queue) -> None:
+    many, one, premium = [await waiting.user(*who) for who in (("m",), ("o",), ("p", "premium"))]
+    await waiting.bring(many, 1000, "recording")
+    await waiting.bring(one)
+    await turns.give(waiting.db, NAMES)
+    await waiting.db.execute("UPDATE pgqueuer SET created = now() - interval '2 minutes'")
+    assert await turns.age(waiting.db, NAMES) == 2
+    await waiting.bring(premium, 3)
+    assert sorted(await waiting.order(3)) == ["m", "o", "p"]
+
+
+async def test_what_waits_while_recordings_of_premium_fill_every_seat_joins_them(waiting: Queue) -> None:
+    singer, filmer, free = [await waiting.user(*who) for who in (("s", "premium"), ("v", "premium"), ("f",))]
+    await waiting.bring(filmer)
+    await waiting.bring(free)
+    await turns.give(waiting.db, NAMES)
+    await waiting.db.execute("UPDATE pgqueuer SET created = now() - interval '2 minutes'")
+    await waiting.bring(singer, 20, "recording")
+    assert await waiting.order(5) == "sssss"
+    assert await turns.age(waiting.db, NAMES) == 2
+    assert "v" in await waiting.order(2)
+    assert await turns.age(waiting.db, NAMES) == 1, "one line after the other"
+    assert "f" in await waiting.order(2)
+    assert await waiting.order(5) == "sssss"
 
 
 async def test_who_is_being_served_does_not_pass_others_by_having_waited(waiting: Queue) -> None:

@@ -35,7 +35,7 @@ def enqueueing(rows: str) -> str:
 _LEFT_OVER = f"""
 WITH left_over AS (
     SELECT u.* FROM uploads u
-    WHERE u.processing_status IN ('UPLOADED', 'PROCESSING') AND u.completed_at < $1
+    WHERE u.processing_status IN ('UPLOADED', 'PROCESSING') AND u.completed_at < $1 AND u.described_at IS NOT NULL
       AND NOT EXISTS (
         SELECT FROM pgqueuer j WHERE j.dedupe_key = u.id::text AND j.status IN ('queued', 'picked'))
     ORDER BY u.completed_at LIMIT $2

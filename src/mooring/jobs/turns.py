@@ -15,8 +15,10 @@ from mooring.db.pool import Database, Executor
 FREE, PREMIUM = 0, 800_000_000
 RECORDING_FIRST = 400_000_000
 LINES = (FREE, FREE + RECORDING_FIRST, PREMIUM, PREMIUM + RECORDING_FIRST)
+# Where those go who waited long: with the same kind of job, or with those before all others.
+ABOVE = {FREE: PREMIUM, FREE + RECORDING_FIRST: PREMIUM + RECORDING_FIRST, PREMIUM: PREMIUM + RECORDING_FIRST}
 WIDTH = 400_000_000  # turns in a line
-OLD = timedelta(minutes=1)  # whose job waited so long, and has none at work, goes with the premium ones: nobody starves
+OLD = timedelta(minutes=1)  # whose job waited so long, and has none at work, goes up a line: nobody starves
 AT_ONCE = 1000
 _LOCK = 0x7475726E  # "turn"
 
@@ -74,21 +76,22 @@ async def _somebody_is_new(tx: Executor, names: list[str]) -> bool:
 
 
 async def age(tx: Executor, names: list[str]) -> int:
-    """One job of each who waits in a free line though nothing of theirs is at work: the premium ones fill all seats. It
-    joins their line. The queue's time is the database's own."""
+    """One job of each who waits though nothing of theirs is at work: others fill all seats. It goes up a line. The
+    queue's time is the database's own."""
     rows = await tx.fetch(
         f"""
 WITH front AS MATERIALIZED (
-    SELECT id, entrypoint, priority, created, convert_from(payload, 'UTF8')::json ->> 'user' AS user_id
-    FROM pgqueuer
-    WHERE status = 'queued' AND execute_after <= now() AND entrypoint = ANY ($3::text[])
-      AND priority <= {FREE + RECORDING_FIRST}
-    ORDER BY priority DESC, id LIMIT $2
+    SELECT j.*, l.above
+    FROM unnest($4::int[], $5::int[]) AS l(line, above),
+    LATERAL (SELECT id, entrypoint, priority, created, convert_from(payload, 'UTF8')::json ->> 'user' AS user_id
+             FROM pgqueuer
+             WHERE status = 'queued' AND execute_after <= now() AND entrypoint = ANY ($3::text[])
+               AND priority <= l.line AND priority > l.line - {WIDTH}
+             ORDER BY priority DESC, id LIMIT $2) j
 ), first AS (
     SELECT DISTINCT ON (user_id, entrypoint) * FROM front ORDER BY user_id, entrypoint, priority DESC, id
 )
-UPDATE pgqueuer j
-SET priority = CASE WHEN f.priority > {FREE} THEN {PREMIUM + RECORDING_FIRST} ELSE {PREMIUM} END
+UPDATE pgqueuer j SET priority = f.above
 FROM first f
 WHERE j.id = f.id AND j.status = 'queued' AND f.created < now() - $1::interval AND NOT EXISTS (
     SELECT FROM pgqueuer p
@@ -98,5 +101,7 @@ RETURNING 1""",
         OLD,
         AT_ONCE,
         names,
+        list(ABOVE),
+        list(ABOVE.values()),
     )
     return len(rows)
