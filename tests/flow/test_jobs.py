@@ -608,5 +608,5 @@ async def test_old_lines_of_the_log_are_purged(world: World) -> None:
         """INSERT INTO pgqueuer_log (job_id, status, priority, entrypoint, created)
            SELECT 1, 'successful', 0, 'x', now() - make_interval(days => n) FROM generate_series(1, 10) AS n"""
     )
-    assert await queue.purge_log(world.db, limit=100) == 4
+    assert await queue.purge_log(world.db, limit=3) == 4
     assert await world.db.fetchval("SELECT count(*) FROM pgqueuer_log") == 6

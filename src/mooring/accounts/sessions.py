@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from mooring.db.batches import batch_by_batch
 from mooring.db.pool import Database
 from mooring.errors import SessionEnded
 
@@ -59,18 +60,23 @@ async def end_session(db: Database, token: str) -> None:
 
 
 async def purge_sessions(db: Database, at: datetime, limit: int) -> int:
-    """Forget tokens that lapsed, at most `limit` of them; how many it were. Any number may purge at once."""
-    purged: int = await db.fetchval(
-        """WITH purged AS (
-               DELETE FROM refresh_tokens WHERE token_hash IN (
-                   SELECT token_hash FROM refresh_tokens WHERE expires_at <= $1
-                   ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
-               RETURNING 1)
-           SELECT count(*) FROM purged""",
-        at,
-        limit,
-    )
-    return purged
+    """Forget tokens that lapsed, `limit` of them at once; how many it were. Any number may purge at the same time."""
+
+    async def purge() -> int:
+        return int(
+            await db.fetchval(
+                """WITH purged AS (
+                       DELETE FROM refresh_tokens WHERE token_hash IN (
+                           SELECT token_hash FROM refresh_tokens WHERE expires_at <= $1
+                           ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                       RETURNING 1)
+                   SELECT count(*) FROM purged""",
+                at,
+                limit,
+            )
+        )
+
+    return await batch_by_batch(purge, limit)
 
 
 async def _hold_family(tx: asyncpg.Connection, token: str) -> None:

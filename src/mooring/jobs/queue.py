@@ -4,6 +4,7 @@ The tables are pgqueuer's; `worker.py` takes from them with that library."""
 
 from datetime import datetime, timedelta
 
+from mooring.db.batches import batch_by_batch
 from mooring.db.pool import Executor
 from mooring.jobs import turns
 from mooring.jobs.turns import FREE, PREMIUM, RECORDING_FIRST
@@ -57,11 +58,15 @@ async def enqueue_left_over(tx: Executor, *, arrived_before: datetime, limit: in
 
 async def purge_log(tx: Executor, *, limit: int) -> int:
     """pgqueuer writes a line for each job taken and done, and keeps them all."""
-    rows = await tx.fetch(
-        """DELETE FROM pgqueuer_log WHERE id IN (
-               SELECT id FROM pgqueuer_log WHERE created < now() - $1::interval ORDER BY created LIMIT $2)
-           RETURNING 1""",
-        LOG_LIFE,
-        limit,
-    )
-    return len(rows)
+
+    async def purge() -> int:
+        rows = await tx.fetch(
+            """DELETE FROM pgqueuer_log WHERE id IN (
+                   SELECT id FROM pgqueuer_log WHERE created < now() - $1::interval ORDER BY created LIMIT $2)
+               RETURNING 1""",
+            LOG_LIFE,
+            limit,
+        )
+        return len(rows)
+
+    return await batch_by_batch(purge, limit)

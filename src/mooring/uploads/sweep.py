@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
 
+from mooring.db.batches import batch_by_batch
 from mooring.db.pool import Executor
 from mooring.errors import FileNotArrived, MooringError, UploadRejected
 from mooring.uploads import queries, removals
@@ -65,10 +67,8 @@ class Sweep:
         """All that is due now, batch by batch."""
         swept = Swept()
         size = await said_batch_size(self.uploads.db) or self.batch_size
-        while await self._look_for_bytes(swept, size) == size:
-            pass
-        while await self._remove_objects(swept, size) == size:
-            pass
+        await batch_by_batch(partial(self._look_for_bytes, swept, size), size)
+        await batch_by_batch(partial(self._remove_objects, swept, size), size)
         for chore in self.chores:
             await chore(self.uploads.clock())
         if swept != Swept():
