@@ -40,7 +40,6 @@ def measure(_: Asked) -> list[Line]:
             f"**{completed:.0%}**",
             "≥ 90 %",
             completed >= 0.9,
-            gated=False,
         ),
     ]
 

@@ -73,7 +73,6 @@ def measure(asked: Asked) -> list[Line]:
             MOST_DELAY_MS,
             "ms",
             f"p99 {p99:.1f} ms of {len(while_swept):,}; without the sweep the longest is {quiet:.1f} ms",
-            gated=False,
         ),
     ]
 
