@@ -11,7 +11,7 @@ import httpx
 
 from mooring import clock as real
 from mooring.accounts.callers import Callers
-from mooring.accounts.jwks import trusted_issuer
+from mooring.accounts.jwks import TrustedIssuer, trusted_issuer
 from mooring.accounts.service import Accounts
 from mooring.accounts.sessions import purge_sessions
 from mooring.accounts.tokens import AccessTokens
@@ -138,11 +138,11 @@ async def open_house(
         storage = storage_of(settings, secret, clock, doorbell.ring)
         closing.push_async_callback(storage.close)
         await _make_ready(storage, settings)
-        http = await closing.enter_async_context(httpx.AsyncClient(timeout=5))
+        issuer = await _issuer(settings, closing)
         sandbox = sandbox_of(settings)
         closing.push_async_callback(sandbox.close)
         telling = await open_telling(settings, clock, metrics, db, secret, url, closing)
-        house = _house(settings, clock, metrics, db, storage, doorbell, secret, http, url, sandbox, telling)
+        house = _house(settings, clock, metrics, db, storage, doorbell, secret, issuer, url, sandbox, telling)
         closing.callback(house.accounts.close)
         closing.push_async_callback(house.batch.close)
         yield house
@@ -155,6 +155,14 @@ async def _make_ready(storage: Storage, settings: Settings) -> None:
     for step in await storage.setup(origins=settings.cors_origins):
         if not step.done:
             raise SetupProblem(f"The storage is not usable: {step.message}")
+
+
+async def _issuer(settings: Settings, closing: AsyncExitStack) -> TrustedIssuer | None:
+    """Where there is none, no certificates are read: that takes longer than anything else here."""
+    said = (settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience)
+    if not any(said):
+        return None
+    return trusted_issuer(*said, await closing.enter_async_context(httpx.AsyncClient(timeout=5)))
 
 
 async def open_database_server(settings: Settings, closing: AsyncExitStack) -> str:
@@ -175,7 +183,7 @@ def _house(
     storage: Storage,
     doorbell: Doorbell,
     secret: str,
-    http: httpx.AsyncClient,
+    issuer: TrustedIssuer | None,
     url: str,
     sandbox: Sandbox,
     telling: Telling,
@@ -184,7 +192,6 @@ def _house(
     life = timedelta(seconds=settings.refresh_token_seconds)
     accounts = Accounts(db, tokens, life, clock, growth=metrics.growth)
     share_key = ShareKey.derived_from(secret)
-    issuer = trusted_issuer(settings.auth_jwks_url, settings.auth_issuer, settings.auth_audience, http)
     disk = storage if isinstance(storage, DiskStorage) else None
     uploads = Uploads(db, Timed(storage, metrics), clock, terms_of(settings), metrics)
     delivery = _delivery(settings, uploads, metrics, disk)

@@ -334,7 +334,6 @@ async def test_half_a_configuration_is_refused(half: tuple[str | None, str | Non
     async with httpx.AsyncClient(trust_env=False) as http:
         with pytest.raises(SetupProblem):
             trusted_issuer(*half, http)
-        assert trusted_issuer(None, None, None, http) is None
 
 
 async def test_without_a_trusted_issuer_only_our_tokens_count(callers: Callers, clock: HeldClock) -> None:

@@ -127,12 +127,8 @@ class TrustedIssuer:
         return Proven(subject, moment(claims["exp"]) + LEEWAY)
 
 
-def trusted_issuer(
-    url: str | None, issuer: str | None, audience: str | None, http: httpx.AsyncClient
-) -> TrustedIssuer | None:
+def trusted_issuer(url: str | None, issuer: str | None, audience: str | None, http: httpx.AsyncClient) -> TrustedIssuer:
     """From the three settings. Half of them would trust too much: tokens made for any audience, say."""
-    if not (url or issuer or audience):
-        return None
     if not (url and issuer and audience):
         raise SetupProblem("Set MOORING_AUTH_JWKS_URL, MOORING_AUTH_ISSUER and MOORING_AUTH_AUDIENCE together.")
     if not url.startswith(("https://", "http://")):

@@ -11,7 +11,6 @@ from mooring.errors import SetupProblem
 from mooring.settings import Settings, shown
 from mooring.storage.disk import DiskStorage
 from mooring.storage.port import Storage
-from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket, bucket_of
 
 
@@ -24,6 +23,8 @@ def storage_of(settings: Settings, secret: str, clock: Clock, tell: Callable[[st
         store = DiskStorage(folder, derived, settings.own_url, clock)
         return replace(store, tell=tell) if tell and "event" in settings.triggers else store
     if kind in ("s3", "disk"):
+        from mooring.storage.s3 import S3Storage  # its client takes longer to load than the disk store to open
+
         return S3Storage(_bucket(settings))
     raise SetupProblem(
         f"MOORING_STORAGE is {settings.storage!r}: it reads disk, disk:FOLDER or s3://bucket?endpoint=URL."
