@@ -63,8 +63,8 @@ at_once='-n 3 --dist worksteal'
 # shellcheck disable=SC2086  # these are words
 "$bin/pytest" -q -rs $at_once
 [ "$on_15" ] || exit 0
-# The other PostgreSQL is asked whether the SQL is right, and not once more for every order of events.
-MOORING_MODEL_SWITCHES=2 MOORING_MODEL_EXAMPLES=30
-export MOORING_MODEL_SWITCHES MOORING_MODEL_EXAMPLES
+# The other PostgreSQL is asked whether the SQL is right, and not once more for every order of events and every input.
+MOORING_MODEL_SWITCHES=2 MOORING_MODEL_EXAMPLES=30 MOORING_OPENAPI_EXAMPLES=5
+export MOORING_MODEL_SWITCHES MOORING_MODEL_EXAMPLES MOORING_OPENAPI_EXAMPLES
 # shellcheck disable=SC2086
 exec "$bin/pytest" -q -rs $at_once --postgres=15 tests/flow tests/web tests/model
