@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from mooring.processing import recipes
 from mooring.processing.recipes import Recipe
@@ -43,6 +44,11 @@ def video_recipe(
     return recipes.video(
         seconds=seconds, memory_bytes=memory_bytes, max_seconds=max_seconds, max_pixels=max_pixels, threads=threads
     )
+
+
+def full() -> IO[bytes]:
+    """A file on a disk that has no room left."""
+    return Path("/dev/full").open("w+b")
 
 
 RECIPES = {"photo": photo_recipe(max_pixels=10**8), "recording": recording_recipe(), "video": video_recipe()}

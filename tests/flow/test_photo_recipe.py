@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 import children
 import pictures
 from children import Developed, photo_recipe, run
-from mooring.processing.sandbox import Spoiled
+from mooring.processing.sandbox import Spoiled, nameless
 from pictures import BLUE, CORNERS, GREEN, RED, SECRETS, YELLOW, jpeg, quarters, secretive_exif, written
 
 TURNED = {6: (BLUE, RED, YELLOW, GREEN), 8: (GREEN, YELLOW, RED, BLUE), 3: (YELLOW, BLUE, GREEN, RED)}
@@ -190,6 +190,12 @@ async def test_what_is_transparent_stays_so(form: str) -> None:
     assert out.types["clean"] == ("image/png" if form == "TIFF" else f"image/{form.lower()}")
 
 
+async def test_what_is_too_long_for_a_jpeg_is_cleaned_to_a_png() -> None:
+    out = await developed(written(Image.new("RGB", (66_000, 4), RED), "TIFF"), "image/tiff")
+    assert (out.types["clean"], out.sizes["clean"]) == ("image/png", (66_000, 4))
+    assert shows(picture(out, "clean"), (RED,) * 4)
+
+
 async def test_cmyk_becomes_what_a_screen_shows() -> None:
     out = await developed(jpeg(quarters(mode="CMYK")))
     assert picture(out, "large").mode == "RGB"
@@ -298,11 +304,41 @@ async def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
     assert outcome.is_final
 
 
-async def test_what_needs_too_much_memory_ends_the_child_and_not_us() -> None:
-    """An interlaced picture can't be read line by line."""
-    outcome = await spoiled(bomb(24_000, 24_000, interlaced=True), "image/png", memory_bytes=2**28, max_pixels=10**9)
+@pytest.mark.parametrize(
+    ("content_type", "make"),
+    [
+        ("image/png", lambda: bomb(24_000, 24_000, interlaced=True)),
+        ("image/jpeg", lambda: jpeg(Image.new("RGB", (8000, 8000)), progressive=True, subsampling=0)),
+    ],
+    ids=["png", "jpeg"],
+)
+async def test_what_needs_too_much_memory_ends_the_child_and_not_us(
+    content_type: str, make: Callable[[], bytes]
+) -> None:
+    """Neither an interlaced picture nor a progressive one can be read line by line."""
+    outcome = await spoiled(make(), content_type, memory_bytes=2**28, max_pixels=10**9)
     assert outcome.reason == "Working on the file needs more than 256 MB of memory."
     assert outcome.is_final
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("image/jpeg", jpeg()),
+        ("image/tiff", written(quarters(), "TIFF")),
+        ("image/tiff", written(quarters(mode="RGBA"), "TIFF")),
+    ],
+    ids=["jpeg", "tiff", "transparent tiff"],
+)
+@pytest.mark.parametrize("only", [0, 1, 2], ids=["thumb", "large", "clean"])
+async def test_a_full_disk_is_no_fault_of_the_photo(
+    monkeypatch: pytest.MonkeyPatch, content_type: str, body: bytes, only: int
+) -> None:
+    """Where there is room for all but one."""
+    files = iter([children.full() if at == only else nameless() for at in range(3)])
+    monkeypatch.setattr("mooring.processing.sandbox.nameless", lambda: next(files))
+    outcome = await spoiled(body, content_type)
+    assert (outcome.reason, outcome.is_final) == ("This server could not work on the file.", False)
 
 
 async def test_what_takes_too_long_is_ended() -> None:

@@ -43,6 +43,8 @@ def main() -> None:
         answer = {"refused": str(refusal), "why": str(refusal.__cause__ or "")}
     except MemoryError:
         answer = {"broke": "memory"}
+    except OSError as trouble:  # a full disk, most likely: no word on the file
+        answer = {"broke": "machine", "why": str(trouble)}
     _say(answer)
 
 

@@ -19,8 +19,9 @@ from mooring.processing.exif import Exif
 from mooring.processing.probe import NAMES, NEEDED, contradiction, is_as_declared, real_type
 from mooring.processing.task import Refused, Task
 
-_NO_MEMORY = re.compile("out of memory|memory allocation|cannot allocate", re.IGNORECASE)
+_NO_MEMORY = re.compile("out of memory|memory allocation|cannot allocate|insufficient memory", re.IGNORECASE)
 LARGE, THUMB, TINY = 2048, 320, 32  # longest side
+LARGEST_JPEG = 65_500  # pixels each way that libjpeg writes
 # WebP's own default effort is 4: it costs twice as much, for files that are some 3 % smaller.
 QUALITY, EFFORT = 80, 2
 
@@ -48,9 +49,13 @@ def develop(task: Task) -> dict[str, Any]:
     try:
         return _develop(task.original, mapped, real, task.targets, task.limits["max_pixels"])
     except (pyvips.Error, NotWhole) as wrong:
-        if _NO_MEMORY.search(str(wrong)):
-            raise MemoryError from wrong
+        _raise_if_memory(wrong)
         raise Refused(f"The file can't be read as {NAMES[real]}: it is damaged or cut off.") from wrong
+
+
+def _raise_if_memory(wrong: Exception) -> None:
+    if _NO_MEMORY.search(str(wrong)):
+        raise MemoryError from wrong
 
 
 def _develop(
@@ -158,8 +163,17 @@ def _shown(image: pyvips.Image, longest: int) -> pyvips.Image:
 
 
 def _webp(image: pyvips.Image, target: Path) -> dict[str, Any]:
-    image.webpsave(str(target), Q=QUALITY, effort=EFFORT, keep="none")
+    _save(image, "webpsave", target, Q=QUALITY, effort=EFFORT)
     return _described(image, "image/webp")
+
+
+def _save(image: pyvips.Image, saver: str, target: Path, **how: Any) -> None:
+    """Everything was decoded once by now: what goes wrong is no fault of the file."""
+    try:
+        pyvips.Operation.call(saver, image, str(target), keep="none", **how)
+    except pyvips.Error as wrong:
+        _raise_if_memory(wrong)
+        raise OSError(str(wrong)) from wrong
 
 
 def _described(image: pyvips.Image, content_type: str) -> dict[str, Any]:
@@ -174,10 +188,10 @@ def _clean(original: Path, mapped: mmap.mmap, source: Source, real: str, target:
             file.writelines(CLEANERS[real](memoryview(mapped), source.orientation))
         return {"content_type": real, "width": width, "height": height}
     image = _shown(_loaded(original, real) if real == "image/tiff" else source.image, max(width, height))
-    if image.hasalpha():
-        image.pngsave(str(target), keep="none")
+    if image.hasalpha() or max(width, height) > LARGEST_JPEG:
+        _save(image, "pngsave", target)
         return _described(image, "image/png")
-    image.jpegsave(str(target), Q=92, keep="none")
+    _save(image, "jpegsave", target, Q=92)
     return _described(image, "image/jpeg")
 
 

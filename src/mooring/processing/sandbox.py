@@ -23,6 +23,7 @@ import mooring
 from mooring.processing.recipes import Recipe
 
 _KEPT_OF_STDERR = 2000
+NOT_THE_FILE = "This server could not work on the file."
 BY_THE_CLOCK = 4  # times its seconds of CPU: the machine may have other things to do
 
 # Hears how far the work is, in percent.
@@ -189,6 +190,8 @@ def _broken(recipe: Recipe, code: int | None, complained: str, answer: Mapping[s
     if answer.get("broke") == "memory" or code == -signal.SIGKILL or "memory" in complained:
         reason = f"Working on the file needs more than {recipe.memory_bytes // 2**20} MB of memory."
         return Spoiled(reason, is_final=code != -signal.SIGKILL, why=why)
+    if answer.get("broke") == "machine":
+        return Spoiled(NOT_THE_FILE, is_final=False, why=answer["why"])
     return Spoiled("The file made the program crash that reads it.", is_final=False, why=why)
 
 
