@@ -113,6 +113,29 @@ async def test_more_than_two_channels_become_two() -> None:
     assert plays(out)[1] == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "then"), [((44100, 2), (44100, 1)), ((44100, 1), (44100, 2)), ((44100, 1), (22050, 1))]
+)
+async def test_a_recording_that_goes_on_in_another_form_is_heard_to_the_end(
+    first: tuple[int, int], then: tuple[int, int]
+) -> None:
+    """As where some were put one after the other."""
+    one, other = (
+        sounds.written("mp3", "libmp3lame", tone(4, rate, channels), rate, channels) for rate, channels in (first, then)
+    )
+    out = await developed(one + other + one)
+    assert (out.facts["sample_rate"], out.facts["channels"]) == first
+    assert out.facts["duration_seconds"] == pytest.approx(12, abs=0.25)
+    codec, channels, rate, seconds = plays(out)
+    assert (codec, rate, channels) == ("aac", *first)
+    assert seconds == pytest.approx(12, abs=0.3)
+    drawn = out.peaks
+    assert drawn["length"] * drawn["samples_per_pixel"] == pytest.approx(12 * first[0], rel=0.03)
+    loud = [abs(least) > 20 for least in drawn["data"][::2]]
+    thirds = [loud[at * len(loud) // 3 : (at + 1) * len(loud) // 3] for at in range(3)]
+    assert all(0.4 < sum(third) / len(third) < 0.6 for third in thirds), "each is silent in its second half"
+
+
 async def test_what_a_file_says_of_who_recorded_it_and_where_is_not_in_what_is_made() -> None:
     body = sound("audio/mp4", title="Ada's secret", location="+37.5509+126.9910/")
     assert b"Ada's secret" in body
@@ -214,6 +237,12 @@ async def test_what_keeps_the_decoder_busy_for_ever_is_ended(monkeypatch: pytest
     outcome = await spoiled(body, "audio/wav", seconds=1)
     assert outcome.reason == "Working on the file took longer than 1 seconds."
     assert outcome.is_final, "it would take as long the next time"
+
+
+async def test_a_full_disk_is_no_fault_of_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mooring.processing.sandbox.nameless", children.full)
+    outcome = await spoiled(sound())
+    assert (outcome.reason, outcome.is_final) == ("This server could not work on the file.", False)
 
 
 async def test_a_strange_rate_is_told_so() -> None:

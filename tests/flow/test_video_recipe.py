@@ -111,6 +111,18 @@ async def test_what_was_held_upright_stands_upright(degrees: int) -> None:
     assert shows(poster(out), TURNED[degrees])
 
 
+@pytest.mark.parametrize(("degrees", "upright"), [(89.99, 90), (100, 90), (179.5, 180), (300, 270), (45, 0), (359, 0)])
+async def test_what_is_turned_by_no_right_angle_is_turned_by_the_nearest(degrees: float, upright: int) -> None:
+    out = await developed(films.turned(film(seconds=0.2, sound=False), degrees))
+    assert out.sizes["720p"] == ((180, 320) if upright % 180 else (320, 180))
+    assert shows(poster(out), TURNED.get(upright, CORNERS))
+
+
+async def test_a_matrix_that_says_nothing_turns_nothing() -> None:
+    out = await developed(films.with_matrix(film(seconds=0.2, sound=False), 0, 0, 0, 0))
+    assert shows(poster(out))
+
+
 async def test_pixels_that_are_not_square_become_so() -> None:
     out = await developed(film(seconds=0.2, size=(360, 288), sound=False, stretched="16:11"))
     assert (out.facts["width"], out.facts["height"]) == (524, 288)
@@ -127,6 +139,29 @@ async def test_pictures_and_sound_stay_together() -> None:
     heard = films.loudness_of(out.files["720p"])
     last_loud = max(second for second, loud in heard if loud > 0.05)
     assert last_loud == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "which",
+    [[True], [True] * 6, [True, False] * 6, [False] * 3 + [True] * 3, [True] * 3 + [False] * 3],
+    ids=["one", "all", "to and fro", "from the middle", "to the middle"],
+)
+async def test_of_interlaced_pictures_none_is_lost_and_each_keeps_its_time(which: list[bool]) -> None:
+    out = await developed(films.interlaced(which), "video/quicktime")
+    with films.read(out.files["720p"]) as played:
+        shown = [(frame.time, frame.interlaced_frame) for frame in played.decode(video=0)]
+    assert shown == [(pytest.approx(number / films.RATE, abs=0.001), False) for number in range(len(which))]
+    assert out.facts["duration_seconds"] == pytest.approx(len(which) / films.RATE, abs=0.01)
+    assert shows(poster(out))
+
+
+async def test_sound_that_goes_on_with_fewer_channels_is_heard_to_the_end() -> None:
+    out = await developed(films.then_mono(), "video/x-matroska")
+    assert out.facts["audio_codec"] == "mp3"
+    assert sum(frame.samples for frame in films.heard_in(out.files["720p"])) / 44100 == pytest.approx(2, abs=0.15)
+    loud = [at for at, most in films.loudness_of(out.files["720p"]) if most > 0.1]
+    assert [at for at in loud if at < 0.9], "the stereo half"
+    assert max(loud) == pytest.approx(1.5, abs=0.15), "and the mono one"
 
 
 async def test_it_says_how_far_it_is() -> None:
@@ -212,6 +247,12 @@ async def test_a_video_of_too_many_pixels_is_not_worked_on() -> None:
     assert outcome.is_final
 
 
+async def test_a_video_of_few_pixels_that_are_declared_to_be_very_wide_is_not_worked_on() -> None:
+    outcome = await spoiled(films.stretched_beyond_measure(), "video/x-matroska")
+    assert outcome.reason == "The video is 103079215104 × 48 pixels large; at most 2.1 million are worked on."
+    assert outcome.is_final
+
+
 async def test_a_video_that_lasts_too_long_is_stopped_at_the_limit() -> None:
     outcome = await spoiled(film(seconds=30, size=(64, 64), rate=1), max_seconds=20)
     assert outcome.reason == "The video lasts longer than 20 seconds: longer ones are not worked on."
@@ -222,6 +263,12 @@ async def test_what_needs_too_much_memory_ends_the_child_and_not_us() -> None:
     outcome = await spoiled(film(seconds=0.5, size=(1920, 1080), sound=False), memory_bytes=2**27 + 2**26)
     assert outcome.reason == "Working on the file needs more than 192 MB of memory."
     assert outcome.is_final
+
+
+async def test_a_full_disk_is_no_fault_of_the_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mooring.processing.sandbox.nameless", children.full)
+    outcome = await spoiled(film(seconds=0.5))
+    assert (outcome.reason, outcome.is_final) == ("This server could not work on the file.", False)
 
 
 @pytest.mark.parametrize("content_type", CODECS)

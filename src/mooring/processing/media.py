@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from av.container import InputContainer
 from av.error import ExternalError, FFmpegError
 from av.packet import Packet
@@ -49,6 +51,8 @@ def opened(original: Path, kind: str) -> InputContainer:
 
 def damaged(wrong: Exception, kind: str) -> Refused:
     _raise_if_memory(wrong)
+    if isinstance(wrong, OSError):  # of writing: what can't be read is left out, or refused before
+        raise OSError(str(wrong)) from wrong
     return Refused(f"The {kind} can't be read: the file is damaged or cut off.")
 
 
@@ -89,6 +93,32 @@ def packets_of(source: InputContainer, *streams: Stream) -> Iterator[Packet[Any]
             _raise_if_memory(wrong)
             return
         yield packet
+
+
+class Steady:
+    """Sound in the form that it began with: a file may go on with other channels, or at another rate."""
+
+    def __init__(self, rate: int | None = None) -> None:
+        self._rate = rate  # None: that of the first frame
+        self._steady: tuple[str, str, int] | None = None
+        self._now: tuple[str, str, int] | None = None
+        self._changing: AudioResampler | None = None
+
+    def frames(self, frame: AudioFrame) -> list[AudioFrame]:
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form == self._now:
+            return self._changing.resample(frame) if self._changing else [frame]
+        check_rate(frame.sample_rate)
+        rest = self.rest()
+        self._now, self._steady = form, self._steady or (*form[:2], self._rate or form[2])
+        self._changing = AudioResampler(*self._steady) if form != self._steady else None
+        return rest + self.frames(frame)
+
+    def rest(self) -> list[AudioFrame]:
+        """Of what was changed, what waited for more. What follows begins anew."""
+        rest = self._changing.resample(None) if self._changing else []
+        self._now = self._changing = None
+        return rest
 
 
 def playable_rate(rate: int) -> int:

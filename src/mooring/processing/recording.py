@@ -17,6 +17,7 @@ from mooring.processing.media import (
     BIT_RATES,
     FASTER,
     MP4,
+    Steady,
     check_rate,
     damaged,
     frames_of,
@@ -53,6 +54,7 @@ class Sound:
     def __init__(self, task: Task, stream: AudioStream) -> None:
         self._task = task
         self._codec = stream.codec_context.codec.canonical_name
+        self._steady = Steady()
         self._samples = 0
         self._rate = 0
         self._channels = 0
@@ -60,17 +62,12 @@ class Sound:
     def add(self, frame: AudioFrame) -> None:
         if not self._rate:
             self._begin(frame)
-        frame.pts, frame.time_base = self._samples, Fraction(1, self._rate)  # without the gaps that its clock may have
-        self._samples += frame.samples
-        if self._samples > self._task.limits["max_seconds"] * self._rate:
-            longest = lasting(self._task.limits["max_seconds"])
-            raise Refused(f"The recording lasts longer than {longest}: longer ones are not worked on.")
-        # In this order: a filter that has nothing to do to a frame names its channels, which confuses the next one.
-        self._target.mux(self._audio.encode(frame))
-        for piece in self._as_drawn.resample(frame):
-            self._draw(piece)
+        for heard in self._steady.frames(frame):
+            self._hear(heard)
 
     def done(self) -> dict[str, Any]:
+        for heard in self._steady.rest():
+            self._hear(heard)
         if not self._samples:
             raise Refused("There is no sound in the file that we can read.")
         for piece in self._as_drawn.resample(None):
@@ -98,6 +95,17 @@ class Sound:
         self._audio.bit_rate = BIT_RATES[layout]
         self._as_drawn = AudioResampler("s16", "mono", self._rate, AT_ONCE)
         self._peaks = Peaks(self._rate)
+
+    def _hear(self, frame: AudioFrame) -> None:
+        frame.pts, frame.time_base = self._samples, Fraction(1, self._rate)  # without the gaps that its clock may have
+        self._samples += frame.samples
+        if self._samples > self._task.limits["max_seconds"] * self._rate:
+            longest = lasting(self._task.limits["max_seconds"])
+            raise Refused(f"The recording lasts longer than {longest}: longer ones are not worked on.")
+        # In this order: a filter that has nothing to do to a frame names its channels, which confuses the next one.
+        self._target.mux(self._audio.encode(frame))
+        for piece in self._as_drawn.resample(frame):
+            self._draw(piece)
 
     def _draw(self, piece: AudioFrame) -> None:
         self._peaks.add(memoryview(piece.planes[0])[: piece.samples * 2])

@@ -3,6 +3,7 @@
 Runs in the child process of `sandbox.py`. Frames are decoded, made smaller and encoded one after the other: nothing
 grows with the file. Nothing that its camera wrote beside pictures and sound goes over into what is made."""
 
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from mooring.processing.media import MP4, damaged, frames_of, lasting, opened, packets_of
-from mooring.processing.moving import Shrinking, Soundtrack, fitted, is_heard, shown_size
+from mooring.processing.moving import CLOCK, Shrinking, Soundtrack, fitted, is_heard, shown_size
 from mooring.processing.task import Refused, Task
 
 # A player that streams must be able to tell how much it needs: quality up to a rate.
 X264 = {"preset": "veryfast", "crf": "23", "profile": "high", "maxrate": "5M", "bufsize": "10M"}
 FASTEST = 60  # frames a second; what is between is left out
-CLOCK = Fraction(1, 90_000)
 POSTER_AT = 3.0  # seconds, or a tenth of a video that is short: the very first pictures are often black
 NO_PICTURES = "There are no moving pictures in the file that we can read."
 _CODED_AS_USUAL = (1, 5, 6, 9)  # matrices of colour that a copy is labelled with: BT.709, 601, 2020
@@ -81,6 +81,7 @@ class Film:
         self._stream.codec_context.thread_count = task.threads
         self._stream.codec_context.thread_type = "AUTO"
         self._size = shown_size(first, self._stream.sample_aspect_ratio or Fraction(1))
+        _check_size(*self._size, task)  # a few pixels may be declared to be very wide
         self._shrinking = Shrinking(fitted(*self._size))
         self._video = self._encoder(first)
         sound = source.streams.best("audio", related=self._stream)
@@ -109,6 +110,7 @@ class Film:
             self._task.tell(percent)
 
     def end(self) -> None:
+        self._show(self._shrinking.rest())
         self._target.mux(self._video.encode(None))
         if self._sound:
             self._sound.end()
@@ -148,10 +150,14 @@ class Film:
             return
         lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 1 / FASTEST
         self._at, self._until = at, at + lasts
-        for shown in self._shrinking.frames(frame):
-            if self._poster is None or (at >= self._poster_at and not self._is_posed):
-                self._poster, self._is_posed = shown, at >= self._poster_at
-            shown.pts, shown.time_base = round(at / CLOCK), CLOCK
+        frame.pts, frame.duration, frame.time_base = round(at / CLOCK), round(lasts / CLOCK), CLOCK
+        self._show(self._shrinking.frames(frame))
+
+    def _show(self, frames: Iterable[VideoFrame]) -> None:
+        for shown in frames:
+            if self._poster is None or (shown.time >= self._poster_at and not self._is_posed):
+                self._poster, self._is_posed = shown, shown.time >= self._poster_at
+            shown.pts, shown.time_base = round(shown.time / CLOCK), CLOCK
             shown.pict_type = 0  # as the encoder thinks best, not as it was
             self._target.mux(self._video.encode(shown))
 
