@@ -6,10 +6,12 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from conftest import HeldClock
 from flaky import Flaky
@@ -21,7 +23,7 @@ from mooring.jobs.worker import Handler, Worker
 from mooring.library.photos import record_facts
 from mooring.observe.metrics import Metrics
 from mooring.processing import recipes
-from mooring.processing.sandbox import Sandbox, Spoiled
+from mooring.processing.sandbox import Done, Sandbox, Spoiled
 from mooring.uploads import renditions
 from mooring.uploads.lifecycle import Trigger, Upload
 from mooring.uploads.quota import Plan
@@ -361,13 +363,51 @@ async def test_what_breaks_is_tried_again_later_and_later_and_then_fails(world: 
     assert await reason(world, upload) == "The file made the program crash that reads it."
 
 
-async def test_storage_that_is_away_never_fails_an_upload(world: World) -> None:
+class Strange(Sandbox):
+    """Makes of a file what can't be kept."""
+
+    async def develop(self, *_: Any) -> Done:
+        return Done([], {"width": 2**40, "height": 1, "blurhash": "", "camera": None, "taken_at": None})
+
+
+async def test_what_nobody_thought_of_is_a_failed_try_too(world: World) -> None:
+    user, album = await world.owner()
+    upload = await world.arrived(user, album, PICTURE)
+    work = work_in(world, sandbox=Strange(SANDBOX.recipes))
+    with capture_logs() as logged:
+        pauses = [await work.process(await job_of(world, upload), tried) for tried in range(3)]
+    assert pauses == [timedelta(seconds=10), timedelta(seconds=20), None]
+    assert await world.state(upload.id) == "FAILED"
+    assert await reason(world, upload) == "This server could not work on the file."
+    broke = [line for line in logged if line["event"] == "upload_not_processed"]
+    assert [line["exc_info"] for line in broke] == [True] * 3
+    count = partial(work.metrics.registry.get_sample_value, "photo_api_processing_duration_seconds_count")
+    assert [count({"kind": "photo", "result": result}) for result in ("retry", "failure")] == [2, 1]
+
+
+async def test_a_job_that_nobody_thought_of_comes_to_an_end(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.jobs.worker.LOOK_AGAIN", timedelta(milliseconds=50))
+    user, album = await world.owner()
+    upload = await world.arrived(user, album, PICTURE)
+    strange = work_in(world, sandbox=Strange(SANDBOX.recipes), pause=timedelta(0))
+    async with working(database_url, strange.process):
+        await until_empty(world.db)
+    assert await world.state(upload.id) == "FAILED"
+    assert await queue.enqueue_left_over(world.db, arrived_before=world.clock() + timedelta(1), limit=10) == []
+
+
+async def test_storage_that_is_away_never_fails_an_upload_nor_counts_as_a_try(world: World) -> None:
     user, album = await world.owner()
     upload = await world.arrived(user, album, PICTURE)
     away = work_in(world.over(Flaky(world.disk, fails=10**6)))
-    assert await away.process(await job_of(world, upload), 50) == timedelta(minutes=5)
+    pauses = [await away.process(await job_of(world, upload), tried) for tried in range(6)]
+    assert pauses == [timedelta(seconds=seconds) for seconds in (10, 20, 40, 80, 160, 300)]
     assert await world.state(upload.id) == "PROCESSING"
-    assert await processed(world, upload) is None
+    assert await processed(world, upload, 6, sandbox=BROKEN) == timedelta(seconds=10), "the first that failed"
+    assert await away.process(await job_of(world, upload), 7) == timedelta(minutes=5)
+    assert await processed(world, upload, 8) is None
     assert await world.state(upload.id) == "COMPLETED"
 
 
@@ -416,10 +456,12 @@ async def test_a_failed_upload_is_tried_again_when_an_administrator_says_so(worl
         await world.uploads.retry(upload.id)
     with pytest.raises(UploadNotFound):
         await world.uploads.retry(999)
-    await processed(world, upload, 2, sandbox=BROKEN)
+    for tried in range(3):
+        await processed(world, upload, tried, sandbox=BROKEN)
     await world.db.execute("DELETE FROM pgqueuer")
     await world.uploads.retry(upload.id)
     assert await world.state(upload.id) == "UPLOADED"
+    assert await processed(world, upload, sandbox=BROKEN) == timedelta(seconds=10), "it has all its tries again"
     assert await processed(world, upload) is None
     assert await world.story(upload.id) == [
         ("issued", "client"),
@@ -569,6 +611,26 @@ async def test_stopping_hands_back_what_does_not_finish(world: World, database_u
     async with working(database_url, work_in(world).process):
         await until_empty(world.db)
     assert await world.state(upload.id) == "COMPLETED"
+
+
+async def test_what_was_handed_back_was_not_tried(world: World, database_url: str) -> None:
+    user, album = await world.owner()
+    upload = await world.arrived(user, album, PICTURE)
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    class Hanging(Sandbox):
+        async def develop(self, *_: Any) -> Spoiled:
+            begun.set()
+            await never.wait()
+            raise AssertionError
+
+    for _ in range(3):
+        async with working(database_url, work_in(world, sandbox=Hanging(SANDBOX.recipes)).process):
+            await asyncio.wait_for(begun.wait(), 20)
+        begun.clear()
+    tried = await world.db.fetchval("SELECT attempts FROM pgqueuer")
+    assert tried == 3
+    assert await processed(world, upload, tried, sandbox=BROKEN) == timedelta(seconds=10)
 
 
 async def test_a_job_whose_worker_died_is_taken_up_by_the_next(world: World, database_url: str) -> None:

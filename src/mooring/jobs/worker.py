@@ -27,7 +27,8 @@ LOOK_AGAIN = timedelta(seconds=5)
 ANOTHER_TRY_SECONDS = 1.0
 FAREWELL_SECONDS = 5.0
 
-# Does the job of this payload; how often it was tried before. Answers when to try again, or None: it is over.
+# Does the job of this payload; how often it was put back before, for whatever reason. Answers when to try again, or
+# None: it is over.
 Handler = Callable[[Mapping[str, Any], int], Awaitable[timedelta | None]]
 
 

@@ -123,6 +123,7 @@ WITH asked AS (
         reserved_bytes = 0,
         etag = coalesce(u.etag, a.etag),
         progress = CASE WHEN $5 = 'COMPLETED' THEN 100 END,
+        failed_tries = 0,
         completed_at = CASE WHEN $5 = 'UPLOADED' THEN coalesce(u.completed_at, $8) ELSE u.completed_at END
     FROM asked a JOIN locked l ON l.id = a.id
     WHERE u.id = a.id AND u.processing_status = ANY ($6::text[])

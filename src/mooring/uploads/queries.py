@@ -274,6 +274,16 @@ async def keep_progress(tx: Executor, upload_id: int, percent: int) -> None:
     )
 
 
+async def count_failed_try(tx: Executor, upload_id: int) -> int:
+    """How often it has failed with this one. 0: somebody else came to an end with it."""
+    rows = await tx.fetch(
+        """UPDATE uploads SET failed_tries = failed_tries + 1
+           WHERE id = $1 AND processing_status = 'PROCESSING' RETURNING failed_tries""",
+        upload_id,
+    )
+    return int(rows[0][0]) if rows else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     what: str

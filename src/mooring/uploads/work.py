@@ -19,7 +19,7 @@ from mooring.db.pool import Executor
 from mooring.errors import DatabaseUnavailable, ObjectChanged, ObjectNotFound, StorageUnavailable
 from mooring.observe.metrics import Metrics
 from mooring.observe.words import Outcome
-from mooring.processing.sandbox import Made, Progress, Sandbox, Spoiled, nameless
+from mooring.processing.sandbox import NOT_THE_FILE, Made, Progress, Sandbox, Spoiled, nameless
 from mooring.storage.threads import off_loop
 from mooring.uploads import queries, renditions
 from mooring.uploads.lifecycle import Move, State, Trigger, Upload, advance
@@ -40,7 +40,10 @@ _ENDINGS = {
     "application/json": "json",
 }
 PROGRESS_SECONDS = 1.0  # kept no more often
+_AWAY = (StorageUnavailable, DatabaseUnavailable)
 
+# What became of a try; why, for the log; when to try again, if at all.
+Ended = tuple[Outcome, str, timedelta | None]
 # Keeps the facts that a recipe found, in the transaction that finishes.
 Record = Callable[[Executor, int, Mapping[str, Any]], Awaitable[None]]
 
@@ -55,19 +58,22 @@ class Work:
     pause: timedelta
 
     async def process(self, job: Mapping[str, Any], tried: int) -> timedelta | None:
-        """The job of one upload. Answers when to try again, or None where it is over."""
+        """The job of one upload, which was put back so often. Answers when to try again, or None where it is over."""
         started = perf_counter()
         try:
             upload = await self.begin(job["upload"])
             if upload is None:
                 return None
-            outcome, why = await self._try(upload, is_last=tried + 1 >= self.attempts)
-        except (StorageUnavailable, DatabaseUnavailable) as away:
-            outcome, why = "retry", away.what or away.message  # says nothing of the upload: never its failure
+            outcome, why, again = await self._try(upload)
+        except _AWAY as away:  # says nothing of the upload: never its failure, and no try of it
+            outcome, why, again = "retry", away.what or away.message, self._pause_after(tried)
         self.metrics.processed(job["kind"], outcome, perf_counter() - started)
         tell = log.info if outcome == "success" else log.warning
         tell("upload_processed", upload_id=job["upload"], user_id=job["user"], result=outcome, why=why)
-        return min(self.pause * 2 ** min(tried, 10), LONGEST_PAUSE) if outcome == "retry" else None
+        return again
+
+    def _pause_after(self, tries: int) -> timedelta:
+        return min(self.pause * (1 << min(tries, 10)), LONGEST_PAUSE)
 
     async def begin(self, upload_id: int) -> Upload | None:
         """The upload, if there is anything to do. One that is PROCESSING was left by a worker that died, or is tried
@@ -79,25 +85,39 @@ class Work:
         now = (await queries.find(self.uploads.db, [upload_id])).get(upload_id)
         return now if now and now.state is State.PROCESSING else None
 
-    async def _try(self, upload: Upload, *, is_last: bool) -> tuple[Outcome, str]:
+    async def _try(self, upload: Upload) -> Ended:
+        """Whatever goes wrong that nobody thought of is a failed try: a job that raised would be enqueued anew for
+        ever."""
+        try:
+            return await self._work_on(upload)
+        except _AWAY:
+            raise
+        except Exception as wrong:
+            log.exception("upload_not_processed", upload_id=upload.id, user_id=upload.uploader_id)
+            return await self._spoiled(upload, Spoiled(NOT_THE_FILE, is_final=False, why=repr(wrong)))
+
+    async def _work_on(self, upload: Upload) -> Ended:
         with ExitStack() as closing:
             original = closing.enter_context(nameless())
             wrong = await self._fetch(upload, original)
             if wrong:
                 await self.uploads.reject(upload, wrong, trigger=Trigger.WORKER)
-                return "rejected", wrong
-            try:
-                progress = self._progress_of(upload.id)
-                result = await self.sandbox.develop(upload.kind, original, upload.content_type, closing, progress)
-            except OSError as trouble:
-                result = Spoiled("This server could not work on the file.", is_final=False, why=repr(trouble))
-            if not isinstance(result, Spoiled):
-                await self.finish(upload, await self._keep(result.made), result.facts)
-                return "success", ""
-        if result.is_final or is_last:
-            await self.fail(upload, result.reason)
-            return "failure", f"{result.reason} {result.why}".strip()
-        return "retry", f"{result.reason} {result.why}".strip()
+                return "rejected", wrong, None
+            progress = self._progress_of(upload.id)
+            result = await self.sandbox.develop(upload.kind, original, upload.content_type, closing, progress)
+            if isinstance(result, Spoiled):
+                return await self._spoiled(upload, result)
+            await self.finish(upload, await self._keep(result.made), result.facts)
+            return "success", "", None
+
+    async def _spoiled(self, upload: Upload, result: Spoiled) -> Ended:
+        why = f"{result.reason} {result.why}".strip()
+        if not result.is_final:
+            failed = await queries.count_failed_try(self.uploads.db, upload.id)
+            if failed < self.attempts:
+                return "retry", why, self._pause_after(max(0, failed - 1))
+        await self.fail(upload, result.reason)
+        return "failure", why, None
 
     async def _fetch(self, upload: Upload, original: IO[bytes]) -> str | None:
         """The bytes that were verified at arrival, and no others; or what is wrong with them."""
