@@ -20,7 +20,7 @@ from mooring.accounts.users import (
     check_text,
 )
 from mooring.web.callers import SignedIn
-from mooring.web.shapes import Asked, read, read_form
+from mooring.web.shapes import FORMS, Asked, form_type, read, read_form
 
 router = APIRouter(prefix="/auth", tags=["accounts"])
 
@@ -89,8 +89,7 @@ class UserOut(BaseModel):
 
 async def credentials(request: Request) -> Credentials:
     """From JSON, or from the form that the Authorize button of /docs sends."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+    if form_type(request)[0] not in FORMS:
         return await read(request, Credentials)
     async with request.form(max_files=0, max_fields=20) as fields:
         form = read_form(dict(fields), PasswordForm)

@@ -12,7 +12,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from mooring.web.edge import header
-from mooring.web.shapes import refusal
+from mooring.web.shapes import form_type, refusal
 
 MOST_BESIDES = 64 * 2**10  # bytes of a form that are not its file: fields, headers, boundaries
 
@@ -50,8 +50,8 @@ class FileForm:
 
     @classmethod
     async def of(cls, request: Request) -> "FileForm":
-        media, options = parse_options_header(header(request.scope, b"content-type"))
-        if media != b"multipart/form-data" or not options.get(b"boundary"):
+        media, options = form_type(request)
+        if media != "multipart/form-data" or not options.get(b"boundary"):
             raise refusal("body", "Send a form: multipart/form-data with a boundary, and in it the field 'file'.")
         length = header(request.scope, b"content-length") or b""
         try:

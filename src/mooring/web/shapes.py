@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.alias_generators import to_camel
+from python_multipart.multipart import parse_options_header
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -125,10 +126,19 @@ def read_query(connection: HTTPConnection, model: type[Body]) -> Body:
     return read_form(sent | connection.path_params, model)
 
 
+def form_type(request: Request) -> tuple[str, dict[bytes, bytes]]:
+    """The media type of a body, with its parameters. Asked before a form is read: Starlette decodes one by whatever
+    charset is named, and of those that Python knows some fail, and some give what can't be written."""
+    named, options = parse_options_header(request.headers.get("content-type"))
+    media = named.decode("latin-1")
+    if media in FORMS and options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise refusal("Content-Type", "A form is read as UTF-8: say no charset, or charset=utf-8.")
+    return media, options
+
+
 async def read_fields(request: Request, model: type[Body]) -> Body:
     """JSON, or a form of either kind with the same fields, each once and none of them a file."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media not in FORMS:
+    if form_type(request)[0] not in FORMS:
         return await read(request, model)
     async with request.form(max_files=1, max_fields=50) as form:
         sent = form.multi_items()
