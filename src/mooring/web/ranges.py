@@ -77,6 +77,6 @@ def _is_after(modified_at: datetime, since: bytes) -> bool:
     """By the second, which is all that HTTP can say."""
     try:
         said = parsedate_to_datetime(since.decode("latin-1"))
-    except ValueError:
+    except (ValueError, OverflowError, IndexError, TypeError):  # by what is wrong with it, and by the Python
         return True
     return said.tzinfo is None or modified_at.replace(microsecond=0) > said
