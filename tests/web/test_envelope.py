@@ -1,6 +1,7 @@
 """Whatever goes wrong, and wherever: one envelope, the right status, nothing of our insides."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from dataclasses import replace
 from typing import Any
@@ -97,6 +98,31 @@ async def test_a_body_that_is_no_such_json_is_refused(signed_in: httpx.AsyncClie
             refused(answer, 400, "BAD_REQUEST")
         else:
             assert refused(answer, 422, "VALIDATION_FAILED")["details"], body[:50]
+
+
+@pytest.mark.parametrize("deep", [600, 5_000, 100_000])
+async def test_a_body_however_deep_is_refused_by_every_route(
+    signed_in: httpx.AsyncClient, house: House, app: FastAPI, deep: int
+) -> None:
+    """By the reader of its JSON, or by its fields: nothing of ours goes down into it."""
+    await house.db.execute("UPDATE users SET role = 'admin'")
+    await sign_in(signed_in, "owner@example.org")
+    capability = (await signed_in.post("/uppy/capabilities", json={"kind": "video"})).json()["capability"]
+    taking = [
+        (method, re.sub(r"{\w+}", "1", path.replace("{capability}", capability)))
+        for path, methods in app.openapi()["paths"].items() for method, operation in methods.items()
+        if "application/json" in operation.get("requestBody", {}).get("content", {}) and path != "/events/storage"
+    ]  # fmt: skip
+    assert len(taking) >= 20
+    for method, path in taking:
+        for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+            inside = opening * deep + b"1" + closing * deep
+            for body in (inside, b'{"title": %s}' % inside, b'{"metadata": %s}' % inside, opening * deep):
+                answer = await signed_in.request(method, path, params={"key": "x"}, content=body, headers=JSON)
+                assert answer.status_code in (400, 404, 422), (method, path, body[:20])
+                assert answer.json()["error"]["message"]
+                assert len(answer.content) < 2_000
+    assert counted(house, "photo_api_exceptions_total") == 0
 
 
 OTHER_TYPES = [

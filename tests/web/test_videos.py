@@ -192,6 +192,23 @@ async def test_what_can_not_be_issued(signed_in: httpx.AsyncClient) -> None:
     assert (await signed_in.get("/api/videos")).json() == {"videos": [], "nextCursor": None}
 
 
+@pytest.mark.parametrize("deep", [8, 600, 900, 5_000, 100_000])
+async def test_metadata_however_deep_is_refused(signed_in: httpx.AsyncClient, deep: int) -> None:
+    """That of a thousand is read as JSON; that of a hundred thousand is not."""
+    for opening, closing in (("[", "]"), ('{"a":', "}"), ('[1,{"b":0,"a":', "}]")):
+        inside = opening * deep + "1" + closing * deep
+        body = json.dumps(NEW)[:-1] + f', "metadata": {{"a": {inside}}}}}'
+        answer = await signed_in.post(
+            "/api/videos/presigned-url", content=body, headers={"Content-Type": "application/json"}
+        )
+        if answer.status_code == 400:
+            assert "parsing" in refused(answer, 400, "BAD_REQUEST")["message"]
+            continue
+        error = refused(answer, 422, "VALIDATION_FAILED")
+        assert [detail["field"] for detail in error["details"]] == ["metadata"]
+        assert "at most 8 deep" in error["message"]
+
+
 async def test_metadata_is_json_that_can_be_kept(signed_in: httpx.AsyncClient) -> None:
     for value in ("NaN", "Infinity", "-Infinity", "1e400", r'"\ud800"'):
         body = json.dumps(NEW)[:-1] + f', "metadata": {{"a": [{value}]}}}}'

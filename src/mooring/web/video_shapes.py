@@ -20,7 +20,7 @@ DEEPEST = 8  # objects and lists in one another
 
 def _modest(metadata: dict[str, Any]) -> dict[str, Any]:
     """What PostgreSQL's jsonb can keep, and not much of it."""
-    if _depth(metadata) > DEEPEST:
+    if _is_deeper(metadata, DEEPEST):
         raise ValueError(f"objects and lists in it may be at most {DEEPEST} deep")
     try:
         written = json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
@@ -33,11 +33,12 @@ def _modest(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-def _depth(value: object) -> int:
+def _is_deeper(value: object, most: int) -> bool:
+    """Looks no further down than that: how deep a client goes is not how deep we go."""
     if not isinstance(value, dict | list):
-        return 0
+        return False
     inner = value.values() if isinstance(value, dict) else value
-    return 1 + max(map(_depth, inner), default=0)
+    return most == 0 or any(_is_deeper(one, most - 1) for one in inner)
 
 
 def _once_each(numbers: Sequence[int]) -> Sequence[int]:
