@@ -227,6 +227,53 @@ async def test_the_same_key_gives_the_same_photo_once(
     assert await left(app) == (rows, objects, used)
 
 
+@pytest.mark.parametrize("meanwhile", ["full", "busy", "album deleted", "taken out"])
+async def test_the_same_key_gives_the_same_photo_whatever_came_meanwhile(
+    signed_in: httpx.AsyncClient, app: FastAPI, meanwhile: str
+) -> None:
+    """What would refuse it now did not then. With another key, or without one, it does."""
+    key = {"Idempotency-Key": "a key"}
+
+    async def send(**headers: str) -> httpx.Response:
+        sent = form(("album_id", "1"), ("file", JPEG))
+        return await signed_in.post("/photos/", content=sent["content"], headers=sent["headers"] | headers)
+
+    first = await send(**key)
+    assert first.status_code == 201
+    db = app.state.house.db
+    match meanwhile:
+        case "full":
+            await db.execute("UPDATE quotas SET used_bytes = $1", 10 * 2**30 - len(JPEG) + 1)
+        case "busy":
+            await db.execute("UPDATE quotas SET in_flight = 1000000")
+        case "album deleted":
+            assert (await signed_in.delete("/albums/1")).status_code == 204
+        case _:
+            assert (await signed_in.delete(f"/albums/1/photos/{first.json()['photo_id']}")).status_code == 204
+            assert (await signed_in.delete("/albums/1")).status_code == 204
+    before = await left(app)
+    again = await send(**key)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert await left(app) == before
+    for headers in ({}, {"Idempotency-Key": "another"}):
+        assert (await send(**headers)).status_code in (403, 404, 429)
+    assert await left(app) == before
+
+
+async def test_a_key_of_somebody_else_or_of_long_ago_opens_nothing(
+    signed_in: httpx.AsyncClient, app: FastAPI, clock: HeldClock
+) -> None:
+    sent = form(("album_id", "1"), ("file", JPEG))
+    sent["headers"]["Idempotency-Key"] = "a key"
+    assert (await signed_in.post("/photos/", **sent)).status_code == 201
+    await sign_in(signed_in, "stranger@example.org")
+    refused(await signed_in.post("/photos/", **sent), 404, "ALBUM_NOT_FOUND")
+    clock.forward(hours=24, seconds=1)
+    await sign_in(signed_in, "owner@example.org")
+    await app.state.house.db.execute("UPDATE quotas SET used_bytes = $1", 10 * 2**30)
+    refused(await signed_in.post("/photos/", **sent), 403, "QUOTA_EXCEEDED")
+
+
 async def test_over_the_quota_nothing_is_left(signed_in: httpx.AsyncClient, app: FastAPI) -> None:
     await app.state.house.db.execute("UPDATE quotas SET used_bytes = $1", 10 * 2**30 - len(JPEG) + 1)
     refused(await signed_in.post("/photos/", **form(("album_id", "1"), ("file", JPEG))), 403, "QUOTA_EXCEEDED")

@@ -82,6 +82,11 @@ class Idempotency:
             await _keep(tx, key, answer)
         return answer
 
+    async def has_answer(self, user_id: int, key: str) -> bool:
+        """To whatever it was asked with: whether that was the same, `create_once` judges."""
+        sql = "SELECT 1 FROM idempotency_keys WHERE user_id = $1 AND key = $2 AND created_at >= $3"
+        return bool(await self.db.fetch(sql, user_id, key, self.clock() - LIFE))
+
     async def purge(self, at: datetime) -> int:
         """A chore of the sweep."""
         rows = await self.db.fetch("DELETE FROM idempotency_keys WHERE created_at < $1 RETURNING 1", at - LIFE)

@@ -1,13 +1,13 @@
 """Photos that come through us: looked at as they come, stored, then taken into their album."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from mooring.db.pool import Executor
-from mooring.errors import AlbumNotFound, FileTooLarge, TypeNotAllowed
+from mooring.errors import AlbumNotFound, FileTooLarge, QuotaExceeded, TooManyInFlight, TypeNotAllowed
 from mooring.library.photos import ISSUE_PHOTOS, Photos
 from mooring.uploads.direct import DirectUploads, Landing
 from mooring.uploads.lifecycle import Upload
@@ -17,6 +17,10 @@ from mooring.uploads.signatures import ENOUGH, picture_type
 log = structlog.get_logger()
 
 
+async def never() -> bool:
+    return False
+
+
 @dataclass(frozen=True)
 class DirectPhotos:
     photos: Photos
@@ -24,10 +28,18 @@ class DirectPhotos:
 
     @asynccontextmanager
     async def receiving(
-        self, filename: str, chunks: AsyncIterator[bytes], *, at_least: int, user_id: int, album_id: int
+        self,
+        filename: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        at_least: int,
+        user_id: int,
+        album_id: int,
+        was_taken_in: Callable[[], Awaitable[bool]] = never,
     ) -> AsyncIterator[Landing]:
         """The file, in storage; `take_in` makes a photo of it, and without that it is gone when the block ends.
-        `at_least`: bytes it is known to have before it is read. In guide 001 §8's order: too large, type, album."""
+        `at_least`: bytes it is known to have before it is read. In guide 001 §8's order: too large, type, album.
+        `was_taken_in`: it is sent once more, and gets its answer of then whatever has become of album and quota."""
         metrics, kind = self.photos.metrics, self.photos.kind
         try:
             if at_least > kind.max_bytes:
@@ -36,9 +48,9 @@ class DirectPhotos:
             content_type = picture_type(beginning)
             if content_type is None:
                 raise TypeNotAllowed(kind.name, None, kind.content_types)
-            await self._check_album(album_id, user_id)
-            await self.direct.check_room(user_id, max(at_least, len(beginning)))
-            claim = Claim(filename, content_type, file_size=max(at_least, len(beginning)))
+            size = max(at_least, len(beginning))
+            await self._check_target(user_id, album_id, size, was_taken_in)
+            claim = Claim(filename, content_type, file_size=size)
             wanted = self.photos.uploads.want(kind, claim, uploader_id=user_id, target_id=album_id)
             async with self.direct.landing(wanted, whole) as landing:
                 yield landing
@@ -63,8 +75,18 @@ class DirectPhotos:
             await tx.fetch(sql, upload.id, title, description)
         return upload
 
+    async def _check_target(
+        self, user_id: int, album_id: int, size: int, was_taken_in: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Before a byte is stored. All of it may change before the last one came: `ISSUE_PHOTOS` looks again."""
+        try:
+            await self._check_album(album_id, user_id)
+            await self.direct.check_room(user_id, size)
+        except (AlbumNotFound, QuotaExceeded, TooManyInFlight):
+            if not await was_taken_in():
+                raise
+
     async def _check_album(self, album_id: int, user_id: int) -> None:
-        """Before a byte is stored. It may still go before the last one came: `ISSUE_PHOTOS` looks again."""
         sql = "SELECT 1 FROM albums WHERE id = $1 AND owner_id = $2"
         if not await self.photos.uploads.db.fetch(sql, album_id, user_id):
             raise AlbumNotFound(album_id)

@@ -12,7 +12,7 @@ from mooring.library.direct_photos import DirectPhotos
 from mooring.uploads.lifecycle import Upload
 from mooring.web.callers import SignedIn
 from mooring.web.forms import FileForm
-from mooring.web.once import IdempotencyKey, create_once
+from mooring.web.once import IdempotencyKey, create_once, was_answered
 from mooring.web.photos import ConfirmedPhoto, PhotoDescription, PhotoTitle
 from mooring.web.shapes import BIGGEST, InDigits, TextId, read_form, refusal
 
@@ -61,7 +61,12 @@ async def upload_photo(
     album = album_of(form, album_id)
     photos = request.app.state.house.direct_photos
     async with photos.receiving(
-        form.filename, form.pieces(), at_least=form.at_least, user_id=caller.user_id, album_id=album
+        form.filename,
+        form.pieces(),
+        at_least=form.at_least,
+        user_id=caller.user_id,
+        album_id=album,
+        was_taken_in=lambda: was_answered(request, caller),
     ) as landing:
         said = besides(await form.rest(), album)
 

@@ -88,6 +88,15 @@ async def answer_once(
     return _response(await request.app.state.house.idempotency.answer_once(key, kept))
 
 
+async def was_answered(request: Request, caller: Caller) -> bool:
+    """Whether its key has an answer already. What would refuse it now says nothing then: it is only asked again."""
+    given = header(request.scope, b"idempotency-key")
+    if given is None:
+        return False
+    known: bool = await request.app.state.house.idempotency.has_answer(caller.user_id, given.decode("latin-1"))
+    return known
+
+
 async def _key_of(request: Request, caller: Caller, content: bytes | None = None, seal: bytes = b"") -> Key | None:
     given = header(request.scope, b"idempotency-key")
     if given is None:
