@@ -9,6 +9,8 @@ import structlog
 from fastapi import FastAPI
 
 from conftest import HeldClock
+from mooring.uploads.lifecycle import Move, State, Trigger, advance
+from mooring.wiring import House
 from web.conftest import sign_in
 from web.test_photos import refused
 from world import once
@@ -73,7 +75,7 @@ async def test_from_the_url_to_the_record_as_the_guide_has_it(signed_in: httpx.A
     assert (record["uploadId"], record["s3Key"]) == (issued["uploadId"], issued["s3Key"])
     assert (record["durationSeconds"], record["processingStatus"]) == (180, "PROCESSING")
     assert record["createdAt"] == record["updatedAt"] == "2030-01-02T03:04:05Z"
-    assert (await signed_in.get(record["publicUrl"])).content == BODY
+    assert record["publicUrl"] is None, "nothing was made of it yet"
     assert (await signed_in.get(f"/records/async/{record['id']}")).json() == record
     assert (await signed_in.get("/records/async/me")).json() == [record]
     assert (await signed_in.delete(f"/records/async/{record['id']}")).status_code == 204
@@ -224,6 +226,41 @@ async def test_bytes_that_are_others_than_declared_make_no_record(signed_in: htt
     await app.state.disk.write(issued["s3Key"], once(b"other"), content_type="audio/mpeg")
     error = refused(await create(signed_in, issued), 400, "RECORD_OPERATION_FAILED")
     assert error["message"].startswith(f"Upload {issued['uploadId']} was rejected: 22 bytes were declared, 5 arrived.")
+
+
+@pytest.mark.parametrize("state", ["UPLOADED", "PROCESSING", "FAILED", "COMPLETED"])
+async def test_a_second_put_never_changes_what_is_heard(signed_in: httpx.AsyncClient, app: FastAPI, state: str) -> None:
+    """Guide 003's client can't say that it writes once, so its URL takes other bytes for as long as it lasts."""
+    house = app.state.house
+    issued = await uploaded(signed_in)
+    record_id = (await create(signed_in, issued)).json()["id"]
+    await move(house, issued["uploadId"], to=State(state))
+
+    async def heard() -> bytes | None:
+        [listed] = (await signed_in.get("/records/async/me")).json()
+        shown = (await signed_in.get(f"/records/async/{record_id}")).json()
+        assert shown == listed
+        return (await signed_in.get(shown["publicUrl"])).content if shown["publicUrl"] else None
+
+    first = await heard()
+    assert (await put(signed_in, issued, b"x" * len(BODY))).status_code == 200
+    assert (await heard()) == first == (b"the sound" if state == "COMPLETED" else None)
+
+
+async def move(house: House, upload_id: int, *, to: State) -> None:
+    """As a worker does it."""
+    ways = {State.FAILED: [State.PROCESSING, State.FAILED], State.COMPLETED: [State.PROCESSING, State.COMPLETED]}
+    for state in ways.get(to, [to] if to is State.PROCESSING else []):
+        one = Move(upload_id, Trigger.WORKER, error="No." if state is State.FAILED else None)
+        assert await advance(house.db, state, [one], what=state.lower(), at=house.clock())
+    if to is State.COMPLETED:
+        key = f"renditions/{upload_id}_audio"
+        found = await house.storage.write(key, once(b"the sound"), content_type="audio/mp4")
+        await house.db.execute(
+            "INSERT INTO renditions (upload_id, name, object_key, content_type, size_bytes, etag)"
+            " VALUES ($1, 'audio', $2, 'audio/mp4', $3, $4)",
+            upload_id, key, found.size, found.etag,
+        )  # fmt: skip
 
 
 async def test_pages_of_the_bare_list_are_told_in_headers(signed_in: httpx.AsyncClient) -> None:

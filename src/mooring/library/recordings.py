@@ -205,14 +205,11 @@ class Recordings:
         return [_record_of(row) for row in rows]
 
     def public_url(self, record: Record) -> str | None:
-        """Where it can be heard for a while: what processing made of it, until then the file that came, if it did."""
-        upload = record.upload
-        if upload.state not in STORED:
+        """Where what processing made of it can be heard for a while. Never the file that came: whoever has the URL that
+        it was sent to can put something else there (`write_once` above)."""
+        if record.audio is None or record.upload.state not in STORED:
             return None
-        as_it_came = ServedFile(
-            upload.object_key, upload.etag or "", upload.content_type, upload.file_size, upload.original_filename
-        )
-        return url_of(record.audio or as_it_came, self.uploads, self.cdn_url)
+        return url_of(record.audio, self.uploads, self.cdn_url)
 
     async def delete(self, record_id: int, *, user_id: int) -> None:
         """Its upload goes, and with it the record, every object, and what they counted for."""

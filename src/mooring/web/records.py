@@ -71,7 +71,7 @@ class RecordOut(InCamelCase):
     duration_seconds: int | None = Field(description="As it was measured; until then, as the client said")
     processing_status: Status
     s3_key: str
-    public_url: str | None = Field(description="Where it can be heard for a while; null until its bytes came")
+    public_url: str | None = Field(description="Where it can be heard for a while; null until it is COMPLETED")
     created_at: datetime
     updated_at: datetime
 
