@@ -113,10 +113,17 @@ async def test_only_so_many_are_remembered(
     assert len(signer.signed) == 4
 
 
-async def test_a_confirmed_photos_url_is_the_cdns(world: World, delivery: Delivery, signer: Counting) -> None:
+async def test_a_confirmed_photos_url_is_the_cdns_and_never_outlives_the_right_to_it(
+    world: World, delivery: Delivery, signer: Counting, clock: HeldClock
+) -> None:
     upload = await world.arrived(*await world.owner())
     photos = replace(world.photos, cdn_url=delivery.cdn_url)
     assert photos.url(upload) == f"https://cdn/{upload.object_key}?1"
+    assert photos.url(upload, until=clock() + timedelta(seconds=120)) == photos.url(upload), "signed once for all"
+    for left in (119, 1, 0, -5):
+        until = clock() + timedelta(seconds=left)
+        assert photos.url(upload, until=until) == f"https://cdn/{upload.object_key}?{len(signer.signed)}"
+        assert signer.signed[-1][1] == until, "nothing is streamed instead, and no URL of storage outlives it either"
     signer.fails = True
     delivery.remembered.clear()
     assert photos.url(upload) == world.photos.url(upload)

@@ -49,7 +49,9 @@ class Delivery:
 
     # ── by the CDN ──
 
-    def redirect(self, file: ServedFile, *, until: datetime | None = None) -> Redirect | None:
+    def redirect(
+        self, file: ServedFile, *, until: datetime | None = None, shortest: timedelta = SHORTEST_LIFE
+    ) -> Redirect | None:
         """None: there is no CDN, or it can't be used now; stream the file. The token never outlives `until`. One is
         handed out for half of its life, so that whoever gets it has the other half to use it in."""
         if self.signer is None:
@@ -62,16 +64,19 @@ class Delivery:
             and (until is None or known.expires_at <= until)
         ):
             return known
-        return self._signed(self.signer, file.object_key, at, until)
+        return self._signed(self.signer, file.object_key, at, until, shortest)
 
     def cdn_url(self, file: ServedFile, until: datetime | None = None) -> str | None:
-        redirect = self.redirect(file, until=until)
+        """For an answer that only tells where the file is: nothing is streamed instead, however little is left."""
+        redirect = self.redirect(file, until=until, shortest=timedelta.min)
         return redirect.url if redirect else None
 
-    def _signed(self, signer: Signer, key: str, at: datetime, until: datetime | None) -> Redirect | None:
+    def _signed(
+        self, signer: Signer, key: str, at: datetime, until: datetime | None, shortest: timedelta
+    ) -> Redirect | None:
         whole = at + self.token_life
         expires_at = (whole if until is None else min(whole, until)).replace(microsecond=0)
-        if expires_at - at < SHORTEST_LIFE:
+        if expires_at - at < shortest:
             return None
         began = perf_counter()
         try:

@@ -19,7 +19,7 @@ from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import ARRIVED, COLUMNS, Trigger, Upload, upload_of
 from mooring.uploads.queries import Issued, Verdict, Wanted, issuing
-from mooring.uploads.served import CdnUrl, ServedFile, url_of
+from mooring.uploads.served import CdnUrl, ServedFile, no_cdn, url_of
 from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ class Photos:
     uploads: Uploads
     kind: Kind
     metrics: Metrics
-    cdn_url: CdnUrl = lambda _: None
+    cdn_url: CdnUrl = no_cdn
 
     @cached_property
     def _issuing(self) -> Gatherer[Wanted, Issued]:
@@ -150,12 +150,12 @@ class Photos:
 
         return await asyncio.gather(*(one(photo_id) for photo_id in photo_ids))
 
-    def url(self, upload: Upload) -> str:
-        """Where the file can be fetched for a while: at the CDN, or, without one, in storage."""
+    def url(self, upload: Upload, *, until: datetime | None = None) -> str:
+        """Where the file can be fetched for a while: at the CDN no longer than `until`, or, without one, in storage."""
         served = ServedFile(
             upload.object_key, upload.etag or "", upload.content_type, upload.file_size, upload.original_filename
         )
-        return url_of(served, self.uploads, self.cdn_url)
+        return url_of(served, self.uploads, self.cdn_url, until)
 
     # ── look ──
 

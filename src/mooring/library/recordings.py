@@ -29,7 +29,7 @@ from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, State, Trigger, Upload, upload_of
 from mooring.uploads.queries import Verdict, issuing
-from mooring.uploads.served import CdnUrl, ServedFile, url_of
+from mooring.uploads.served import CdnUrl, ServedFile, no_cdn, url_of
 from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
@@ -110,7 +110,7 @@ class Recordings:
     metrics: Metrics
     notices: Notices
     patience: timedelta
-    cdn_url: CdnUrl = lambda _: None
+    cdn_url: CdnUrl = no_cdn
 
     # ── issue ──
 
@@ -204,12 +204,12 @@ class Recordings:
         )
         return [_record_of(row) for row in rows]
 
-    def public_url(self, record: Record) -> str | None:
-        """Where what processing made of it can be heard for a while. Never the file that came: whoever has the URL that
-        it was sent to can put something else there (`write_once` above)."""
+    def public_url(self, record: Record, *, until: datetime | None = None) -> str | None:
+        """Where what processing made of it can be heard for a while, at a CDN no longer than `until`. Never the file
+        that came: whoever has the URL that it was sent to can put something else there (`write_once` above)."""
         if record.audio is None or record.upload.state not in STORED:
             return None
-        return url_of(record.audio, self.uploads, self.cdn_url)
+        return url_of(record.audio, self.uploads, self.cdn_url, until)
 
     async def delete(self, record_id: int, *, user_id: int) -> None:
         """Its upload goes, and with it the record, every object, and what they counted for."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from mooring.uploads.judging import verdict_error
 from mooring.uploads.kinds import Kind
 from mooring.uploads.lifecycle import COLUMNS, STORED, State, Trigger, Upload, upload_of
 from mooring.uploads.queries import issuing
-from mooring.uploads.served import CdnUrl, ServedFile, url_of
+from mooring.uploads.served import CdnUrl, ServedFile, no_cdn, url_of
 from mooring.uploads.service import Claim, Uploads
 
 log = structlog.get_logger()
@@ -98,7 +99,7 @@ class Videos:
     uploads: Uploads
     kind: Kind
     metrics: Metrics
-    cdn_url: CdnUrl = lambda _: None
+    cdn_url: CdnUrl = no_cdn
 
     @cached_property
     def in_parts(self) -> InParts:
@@ -216,10 +217,10 @@ class Videos:
             return file
         raise FileNotArrived(video_id) if video.upload.state is State.PENDING else RenditionNotFound(video_id, name)
 
-    def url(self, video: Video, name: str) -> str | None:
-        """Where the file can be fetched for a while, by whoever has the URL."""
+    def url(self, video: Video, name: str, *, until: datetime | None = None) -> str | None:
+        """Where the file can be fetched for a while, by whoever has the URL; at a CDN no longer than `until`."""
         file = video.file(name)
-        return url_of(file, self.uploads, self.cdn_url) if file else None
+        return url_of(file, self.uploads, self.cdn_url, until) if file else None
 
     # ── remove ──
 

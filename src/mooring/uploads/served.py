@@ -16,9 +16,14 @@ class ServedFile(NamedTuple):
     modified_at: datetime | None = None  # where it is known
 
 
-CdnUrl = Callable[[ServedFile], str | None]
+CdnUrl = Callable[[ServedFile, datetime | None], str | None]
 
 
-def url_of(file: ServedFile, uploads: Uploads, cdn_url: CdnUrl) -> str:
-    """Where the file can be fetched for a while: at the CDN, or, without one, in storage."""
-    return cdn_url(file) or uploads.downloads.url(file.object_key, file.content_type)
+def no_cdn(_file: ServedFile, _until: datetime | None) -> None:
+    return None
+
+
+def url_of(file: ServedFile, uploads: Uploads, cdn_url: CdnUrl, until: datetime | None) -> str:
+    """Where the file can be fetched for a while: at the CDN, or, without one, in storage. `until`: when the right to it
+    ends, which no token of a CDN outlives."""
+    return cdn_url(file, until) or uploads.downloads.url(file.object_key, file.content_type)

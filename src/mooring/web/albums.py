@@ -103,7 +103,7 @@ async def list_album_photos(
     """The album's photos that arrived, in the order they were uploaded in."""
     house = request.app.state.house
     page = await house.albums.photos(album_id, owner_id=caller.user_id, after=cursor, limit=limit)
-    listed = [shown(photo, house.photos) for photo in page]
+    listed = [shown(photo, house.photos, caller) for photo in page]
     return PhotoPage(photos=listed, next_cursor=listed[-1].id if len(listed) == limit else None)
 
 

@@ -1,5 +1,6 @@
 """The direct upload: one form, the file in it, straight through to storage."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -71,13 +72,14 @@ async def upload_photo(
         said = besides(await form.rest(), album)
 
         async def take_in(tx: Executor | None) -> ConfirmedPhoto:
-            return taken(photos, await photos.take_in(landing, title=said.title, description=said.description, tx=tx))
+            upload = await photos.take_in(landing, title=said.title, description=said.description, tx=tx)
+            return taken(photos, upload, until=caller.expires_at)
 
         return await create_once(request, caller, take_in, status=201, content=form.fingerprint(album))
 
 
-def taken(photos: DirectPhotos, upload: Upload) -> ConfirmedPhoto:
-    return ConfirmedPhoto(photo_id=upload.id, filename=upload.original_filename, url=photos.photos.url(upload))
+def taken(photos: DirectPhotos, upload: Upload, *, until: datetime | None) -> ConfirmedPhoto:
+    return ConfirmedPhoto(upload.id, upload.original_filename, photos.photos.url(upload, until=until))
 
 
 def album_of(form: FileForm, asked: int | None) -> int:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mooring.accounts.callers import Caller
 from mooring.db.pages import LARGEST_PAGE
 from mooring.errors import MooringError
 from mooring.library.photos import Photo, Ticket
@@ -184,7 +185,7 @@ async def confirm_photo(request: Request) -> Response:
 
     async def confirm() -> ConfirmedPhoto:
         upload = await photos.confirm(asked.photo_id, user_id=caller.user_id)
-        return ConfirmedPhoto(upload.id, upload.original_filename, photos.url(upload))
+        return ConfirmedPhoto(upload.id, upload.original_filename, photos.url(upload, until=caller.expires_at))
 
     return await answer_once(request, caller, confirm)
 
@@ -198,7 +199,7 @@ async def confirm_photos(request: Request) -> Response:
 
     async def confirm() -> ConfirmResults:
         found = await photos.confirm_batch(asked.photo_ids, user_id=caller.user_id)
-        results = [_result(id_, one, photos) for id_, one in zip(asked.photo_ids, found, strict=True)]
+        results = [_result(id_, one, photos, caller) for id_, one in zip(asked.photo_ids, found, strict=True)]
         return ConfirmResults.model_construct(results=results)
 
     return await answer_once(request, caller, confirm, lambda answer: not any(one.error for one in answer.results))
@@ -213,7 +214,8 @@ async def list_photos(request: Request) -> Response:
     photos = request.app.state.house.photos
     page = await photos.page(user_id=caller.user_id, before=asked.cursor, limit=asked.limit)
     next_cursor = page[-1].upload.id if len(page) == asked.limit else None
-    return reply(PhotoPage.model_construct(photos=[shown(one, photos) for one in page], next_cursor=next_cursor))
+    listed = [shown(one, photos, caller) for one in page]
+    return reply(PhotoPage.model_construct(photos=listed, next_cursor=next_cursor))
 
 
 @router.get("/upload-tracking")
@@ -237,7 +239,7 @@ async def upload_tracking(
 @router.get("/{photo_id}")
 async def get_photo(request: Request, photo_id: PathId, caller: SignedIn) -> PhotoOut:
     photos = request.app.state.house.photos
-    return shown(await photos.get(photo_id, user_id=caller.user_id), photos)
+    return shown(await photos.get(photo_id, user_id=caller.user_id), photos, caller)
 
 
 @router.patch("/{photo_id}")
@@ -245,7 +247,7 @@ async def edit_photo(request: Request, photo_id: PathId, changes: PhotoChanges, 
     """Title and description: null clears, what is not sent stays."""
     photos = request.app.state.house.photos
     asked = changes.model_dump(exclude_unset=True)
-    return shown(await photos.edit(photo_id, user_id=caller.user_id, changes=asked), photos)
+    return shown(await photos.edit(photo_id, user_id=caller.user_id, changes=asked), photos, caller)
 
 
 @router.delete("/{photo_id}", status_code=204)
@@ -266,13 +268,14 @@ def _issued(ticket: Ticket) -> IssuedPhoto:
     )
 
 
-def _result(photo_id: int, found: Upload | MooringError, photos: Any) -> ConfirmResult:
+def _result(photo_id: int, found: Upload | MooringError, photos: Any, caller: Caller) -> ConfirmResult:
     if isinstance(found, MooringError):
         return ConfirmResult(photo_id=photo_id, error=Refusal(code=error_of(found)[1], message=found.message))
-    return ConfirmResult(photo_id=photo_id, filename=found.original_filename, url=photos.url(found))
+    url = photos.url(found, until=caller.expires_at)
+    return ConfirmResult(photo_id=photo_id, filename=found.original_filename, url=url)
 
 
-def shown(photo: Photo, photos: Any) -> PhotoOut:
+def shown(photo: Photo, photos: Any, caller: Caller) -> PhotoOut:
     upload = photo.upload
     return PhotoOut(
         id=upload.id,
@@ -289,7 +292,7 @@ def shown(photo: Photo, photos: Any) -> PhotoOut:
         taken_at=photo.taken_at,
         state=upload.state,
         error_message=upload.error_message,
-        url=photos.url(upload) if upload.state in STORED else None,
+        url=photos.url(upload, until=caller.expires_at) if upload.state in STORED else None,
         issued_at=upload.created_at,
         expires_at=upload.expires_at,
         completed_at=upload.completed_at,

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mooring.accounts.callers import Caller
 from mooring.library.recordings import Description, Record, Recordings, Status, Ticket
 from mooring.uploads.service import Claim
 from mooring.web.albums import Title
@@ -93,15 +94,16 @@ async def create_record(request: Request, asked: NewRecord, caller: SignedIn, _:
     """Says what an upload is a recording of, and has it worked on: at once where its bytes are there. COMPLETED where
     that is done within a moment, else PROCESSING."""
     house, user_id = request.app.state.house, caller.user_id
+    recordings: Recordings = house.recordings
 
     async def create(tx: Any) -> RecordOut:
-        return shown(await house.recordings.create(asked.description(), user_id=user_id, tx=tx), house.recordings)
+        return shown(await recordings.create(asked.description(), user_id=user_id, tx=tx), recordings, caller)
 
     async def finish(made: RecordOut) -> RecordOut:
-        return shown(await house.recordings.settled(made.id, made.upload_id, user_id=user_id), house.recordings)
+        return shown(await recordings.settled(made.id, made.upload_id, user_id=user_id), recordings, caller)
 
     with house.metrics.record_creation():
-        await house.recordings.look_for_bytes(asked.upload_id, user_id=user_id)
+        await recordings.look_for_bytes(asked.upload_id, user_id=user_id)
         return await create_and_finish(request, caller, create, finish, RecordOut)
 
 
@@ -115,13 +117,13 @@ async def list_records(
     page = await recordings.page(user_id=caller.user_id, before=cursor, limit=limit)
     if len(page) == limit:
         response.headers.update(_next(request, page[-1].id, limit))
-    return [shown(record, recordings) for record in page]
+    return [shown(record, recordings, caller) for record in page]
 
 
 @router.get("/{record_id}")
 async def get_record(request: Request, record_id: PathId, caller: SignedIn) -> RecordOut:
     recordings = request.app.state.house.recordings
-    return shown(await recordings.get(record_id, user_id=caller.user_id), recordings)
+    return shown(await recordings.get(record_id, user_id=caller.user_id), recordings, caller)
 
 
 @router.delete("/{record_id}", status_code=204)
@@ -140,7 +142,7 @@ def _issued(ticket: Ticket) -> IssuedRecording:
     )
 
 
-def shown(record: Record, recordings: Recordings) -> RecordOut:
+def shown(record: Record, recordings: Recordings, caller: Caller) -> RecordOut:
     return RecordOut.model_construct(
         id=record.id,
         title=record.title,
@@ -150,7 +152,7 @@ def shown(record: Record, recordings: Recordings) -> RecordOut:
         duration_seconds=record.duration_seconds,
         processing_status=record.processing_status,
         s3_key=record.upload.object_key,
-        public_url=recordings.public_url(record),
+        public_url=recordings.public_url(record, until=caller.expires_at),
         created_at=record.created_at,
         updated_at=record.updated_at,
     )

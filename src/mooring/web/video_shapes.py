@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from mooring.accounts.callers import Caller
 from mooring.library.videos import ORIGINAL, Ticket, Video, Videos
 from mooring.uploads.in_parts import MOST_URLS, PartUrl, Plan, Sent, cut_of
 from mooring.uploads.lifecycle import Upload
@@ -213,8 +214,8 @@ def issued(ticket: Ticket) -> IssuedVideo:
     )
 
 
-def shown(video: Video, videos: Videos) -> VideoOut:
-    upload = video.upload
+def shown(video: Video, videos: Videos, caller: Caller) -> VideoOut:
+    upload, until = video.upload, caller.expires_at
     renditions = [
         RenditionOut(
             name=made.name,
@@ -222,7 +223,7 @@ def shown(video: Video, videos: Videos) -> VideoOut:
             width=made.width,
             height=made.height,
             file_size=made.size_bytes,
-            url=videos.url(video, made.name),
+            url=videos.url(video, made.name, until=until),
         )
         for made in video.made
     ]
@@ -242,8 +243,8 @@ def shown(video: Video, videos: Videos) -> VideoOut:
         video_codec=video.video_codec,
         audio_codec=video.audio_codec,
         renditions=renditions,
-        poster_url=videos.url(video, Rendition.poster),
-        url=videos.url(video, ORIGINAL),
+        poster_url=videos.url(video, Rendition.poster, until=until),
+        url=videos.url(video, ORIGINAL, until=until),
         issued_at=upload.created_at,
         expires_at=upload.expires_at,
         completed_at=upload.completed_at,

@@ -79,9 +79,8 @@ async def complete_video(
     videos: Videos = request.app.state.house.videos
 
     async def complete() -> VideoOut:
-        return shown(
-            await videos.complete(video_id, user_id=caller.user_id, named=asked.named() if asked else None), videos
-        )
+        named = asked.named() if asked else None
+        return shown(await videos.complete(video_id, user_id=caller.user_id, named=named), videos, caller)
 
     return await answer_once(request, caller, complete)
 
@@ -91,7 +90,7 @@ async def list_videos(request: Request, caller: SignedIn, limit: Limit = 50, cur
     """The caller's videos, newest first, those that are still on their way too."""
     videos: Videos = request.app.state.house.videos
     page = await videos.page(user_id=caller.user_id, before=cursor, limit=limit)
-    listed = [shown(video, videos) for video in page]
+    listed = [shown(video, videos, caller) for video in page]
     return VideoPage(videos=listed, next_cursor=listed[-1].video_id if len(listed) == limit else None)
 
 
@@ -99,7 +98,7 @@ async def list_videos(request: Request, caller: SignedIn, limit: Limit = 50, cur
 async def get_video(request: Request, video_id: PathId, caller: SignedIn) -> VideoOut:
     """Its state, how far processing is, and what was made of it."""
     videos: Videos = request.app.state.house.videos
-    return shown(await videos.get(video_id, user_id=caller.user_id), videos)
+    return shown(await videos.get(video_id, user_id=caller.user_id), videos, caller)
 
 
 @router.head("/{video_id}/stream", include_in_schema=False)
