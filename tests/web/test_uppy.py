@@ -121,6 +121,16 @@ async def test_a_form_whose_answer_was_lost_makes_one_upload(uppy: Client, app: 
     assert asked.json() == first.json()
 
 
+async def test_a_form_that_is_sent_again_needs_no_room_of_its_own(uppy: Client, app: FastAPI) -> None:
+    params = (await uppy.params(V6)).json()
+    first = await uppy.send(params)
+    for full in ("used_bytes = 10737418240", "in_flight = 1000000"):
+        await app.state.house.db.execute(f"UPDATE quotas SET {full}")
+        again = await uppy.send(params)
+        assert (again.status_code, again.json()) == (201, first.json())
+    assert (await left(app))[:2] == (1, [first.json()["key"]])
+
+
 async def test_a_form_that_is_no_good_leaves_nothing(uppy: Client, app: FastAPI) -> None:
     fields = (await uppy.params(V6)).json()["fields"]
     form_at = f"{uppy.url}/s3/form"
