@@ -60,7 +60,7 @@ def growth_at(size: int, serving: Serving) -> int:
     assert photo["file_size"] == size + 3
     print(f"{before / 2**20:.0f} MB before, at most {max(seen) / 2**20:.0f} MB during")
     person.http.delete(f"/photos/{answer.json()['photo_id']}")
-    return max(seen) - before
+    return max(seen) - int(before)
 
 
 def test_who_is_cut_off_in_the_middle_leaves_nothing(mooring: Mooring) -> None:

@@ -1,6 +1,5 @@
 """The direct upload: one form, the file in it, straight through to storage."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mooring.accounts.callers import Caller
 from mooring.db.pool import Executor
 from mooring.library.direct_photos import DirectPhotos
 from mooring.uploads.lifecycle import Upload
@@ -72,14 +72,15 @@ async def upload_photo(
         said = besides(await form.rest(), album)
 
         async def take_in(tx: Executor | None) -> ConfirmedPhoto:
-            upload = await photos.take_in(landing, title=said.title, description=said.description, tx=tx)
-            return taken(photos, upload, until=caller.expires_at)
+            return taken(
+                await photos.take_in(landing, title=said.title, description=said.description, tx=tx), photos, caller
+            )
 
         return await create_once(request, caller, take_in, status=201, content=form.fingerprint(album))
 
 
-def taken(photos: DirectPhotos, upload: Upload, *, until: datetime | None) -> ConfirmedPhoto:
-    return ConfirmedPhoto(upload.id, upload.original_filename, photos.photos.url(upload, until=until))
+def taken(upload: Upload, photos: DirectPhotos, caller: Caller) -> ConfirmedPhoto:
+    return ConfirmedPhoto(upload.id, upload.original_filename, photos.photos.url(upload, until=caller.expires_at))
 
 
 def album_of(form: FileForm, asked: int | None) -> int:

@@ -209,8 +209,7 @@ async def confirm_photos(request: Request) -> Response:
 @hot.get("/photos", query=AskedPage, answer=PhotoPage)
 async def list_photos(request: Request) -> Response:
     """The caller's photos that arrived, newest first."""
-    caller = await signed_in(request)
-    asked = read_query(request, AskedPage)
+    caller, asked = await signed_in(request), read_query(request, AskedPage)
     photos = request.app.state.house.photos
     page = await photos.page(user_id=caller.user_id, before=asked.cursor, limit=asked.limit)
     next_cursor = page[-1].upload.id if len(page) == asked.limit else None

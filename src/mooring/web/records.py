@@ -93,8 +93,7 @@ async def issue_recording(request: Request, caller: SignedIn, _: IdempotencyKey 
 async def create_record(request: Request, asked: NewRecord, caller: SignedIn, _: IdempotencyKey = None) -> Response:
     """Says what an upload is a recording of, and has it worked on: at once where its bytes are there. COMPLETED where
     that is done within a moment, else PROCESSING."""
-    house, user_id = request.app.state.house, caller.user_id
-    recordings: Recordings = house.recordings
+    house, recordings, user_id = request.app.state.house, request.app.state.house.recordings, caller.user_id
 
     async def create(tx: Any) -> RecordOut:
         return shown(await recordings.create(asked.description(), user_id=user_id, tx=tx), recordings, caller)
