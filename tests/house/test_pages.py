@@ -18,9 +18,11 @@ from mooring.observe.metrics import LEAST, SUMMED, Metrics
 from mooring.observe.monitoring.places import Places
 from mooring.observe.tally import Spread, Tally
 from mooring.settings import Settings, usual_data_folder
+from mooring.web.errors import OF_HTTP, STATUS
 
 SETTINGS = ROOT / "docs/reference/settings.md"
 METRICS = ROOT / "docs/reference/metrics.md"
+ERRORS = ROOT / "docs/reference/errors.md"
 
 # What guides 000, 001 and 002 name: type and labels, as the guides write them.
 Shape = tuple[type[MetricWrapperBase], tuple[str, ...]]
@@ -243,3 +245,16 @@ def test_a_metric_that_nobody_wrote_down_is_noticed() -> None:
     metrics = Metrics()
     metrics.surprise = Gauge("photo_api_surprise", "!", registry=metrics.registry)  # type: ignore[attr-defined]
     assert set(registered(metrics)) - set(SHAPES) == {"photo_api_surprise"}
+
+
+# ── errors ──
+
+# What is answered by other ways than those two tables.
+BESIDES = {("VALIDATION_FAILED", 422), ("BAD_REQUEST", 400), ("BODY_NOT_COMPLETE", 400), ("INTERNAL_ERROR", 500)}
+
+
+def test_the_page_of_errors_names_every_code_once_with_its_status() -> None:
+    rows = [(code.strip("`"), int(status)) for code, status, _ in table(ERRORS, "code")]
+    assert len(rows) == len(set(rows))
+    known = {(code, status) for status, code in STATUS.values()}
+    assert set(rows) == known | {(code, status) for status, (code, _) in OF_HTTP.items()} | BESIDES
