@@ -135,7 +135,7 @@ def _background(house: House) -> list[Any]:
         house.listening.run(),
         *sweeping,
         *listening,
-        *([house.worker.run(), house.telling.deliverer.run()] if settings.worker else []),
+        *([one.run() for one in house.workers] if settings.worker else []),
     ]
 
 

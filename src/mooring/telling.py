@@ -1,5 +1,6 @@
 """Settings in, what tells others of transitions out: the part of the wiring that is about live streams and webhooks."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class Telling:
     live: Live
     tickets: Tickets
     webhooks: Webhooks
-    deliverer: Worker
+    deliverers: Sequence[Worker]
 
 
 async def open_telling(
@@ -35,15 +36,17 @@ async def open_telling(
     key = WebhookKey.derived_from(secret)
     rules = Rules(networks_of(settings.webhook_networks))
     by_http = Delivering(db, clock, metrics, ByHttp(clock, key, Posting(rules)))
+    seats, under_way = settings.webhook_concurrency, Gauge("deliveries_under_way", "Not shown", registry=None)
     handlers: dict[str, Handler] = {"deliver_webhook": by_http.deliver}
-    if settings.eventbridge_bus:
-        handlers["publish_event"] = await _publishing(settings, settings.eventbridge_bus, by_http, closing)
-    under_way = Gauge("deliveries_under_way", "Not shown", registry=None)
+    deliverers = [Worker(url, handlers, seats, under_way, before_taking=by_http.shorten_lines)]
+    if settings.eventbridge_bus:  # with seats of its own: a bus that hangs keeps no webhook waiting
+        publish = await _publishing(settings, settings.eventbridge_bus, by_http, closing)
+        deliverers.append(Worker(url, {"publish_event": publish}, seats, under_way))
     return Telling(
         live=live,
         tickets=Tickets.derived_from(secret),
         webhooks=Webhooks(db, clock, key, rules),
-        deliverer=Worker(url, handlers, settings.webhook_concurrency, under_way),
+        deliverers=deliverers,
     )
 
 

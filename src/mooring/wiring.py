@@ -1,7 +1,7 @@
 """Settings in, working services out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -96,6 +96,10 @@ class House:
     disk: DiskStorage | None  # the storage, where this process serves its URLs itself
     doors: str = field(default="starting")
 
+    @property
+    def workers(self) -> Sequence[Worker]:
+        return (self.worker, *self.telling.deliverers)
+
     def open_doors(self) -> None:
         self.doors = "ok"
         self.metrics.ready.set(1)
@@ -106,7 +110,7 @@ class House:
 
     async def stop_work(self) -> None:
         seconds = self.settings.stop_seconds
-        await asyncio.gather(self.worker.stop(seconds), self.telling.deliverer.stop(seconds))
+        await asyncio.gather(*(one.stop(seconds) for one in self.workers))
 
     async def status(self) -> str:
         if self.doors != "ok":

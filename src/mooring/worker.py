@@ -29,7 +29,7 @@ async def _work(settings: Settings) -> None:
     metrics = Metrics(settings.metrics_top)
     metrics.introduce(version=__version__, environment=settings.environment)
     async with open_house(settings, metrics=metrics) as house, _shown(house, settings) as where:
-        working = [asyncio.create_task(one.run()) for one in (house.worker, house.telling.deliverer)]
+        working = [asyncio.create_task(one.run()) for one in house.workers]
         house.open_doors()
         sys.stderr.write(f"Mooring works on what arrives, {house.worker.concurrency} at a time. Stop it with Ctrl-C.\n")
         sys.stderr.write(f"What it counts: {where}\n" if where else "")

@@ -3,7 +3,7 @@
 At least once: a worker that dies between the answer and its note of it sends again, with the same `webhook-id`."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ import structlog
 
 from mooring.clock import Clock
 from mooring.db.pool import Database
-from mooring.notify import signing
+from mooring.notify import lines, signing
 from mooring.notify.posting import Answered, Posting
 from mooring.notify.signing import WebhookKey
 from mooring.observe.metrics import Metrics
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 SCHEDULE = tuple(timedelta(minutes=minutes) for minutes in (5 / 60, 5, 30, 120, 300, 600, 600))
 LONGEST_PAUSE = SCHEDULE[-1]
 AT_ONCE = 4
-TURN = timedelta(seconds=1)
+TURN = timedelta(seconds=1)  # for a job that was taken before it was known that its webhook has no place left
 GONE = 410
 
 Send = Callable[["Due"], Awaitable[Answered]]
@@ -42,7 +42,8 @@ class Due(NamedTuple):
     bus: str | None
     seed: str | None
     secret_hash: bytes | None
-    disabled_why: str | None
+    state: str
+    refused: str | None
 
     @property
     def message_id(self) -> str:
@@ -63,17 +64,46 @@ class Delivering:
         due = await self._find(job["delivery"])
         if due is None:
             return None
-        if due.disabled_why is not None:
-            await self._settle(due, "dead", Answered(None, f"The webhook is disabled: {due.disabled_why}"))
-            return None
-        if self.most is not None and self.busy[due.webhook_id] >= self.most:
+        if self._places(due.webhook_id) <= 0:
             return TURN
         self.busy[due.webhook_id] += 1
         try:
-            answered = await self.send(due)
+            again = await self._treat(due)
         finally:
             self.busy[due.webhook_id] -= 1
-        return await self._judge(due, answered)
+        await self._call_next(due.webhook_id)
+        return again
+
+    async def shorten_lines(self) -> None:
+        """Before a job is taken: what would not be sent yet goes aside, so that what is taken can be sent."""
+        is_all_of_it = True
+        while self.most is not None and is_all_of_it:
+            busy = {webhook_id: count for webhook_id, count in self.busy.items() if count}
+            jobs = await lines.too_many(self.db, busy, self.most)
+            if jobs:
+                await self._set_aside(jobs, busy)
+            is_all_of_it = len(jobs) == lines.FRONT
+
+    async def _set_aside(self, jobs: Sequence[int], busy: Mapping[int, int]) -> None:
+        """Who was through meanwhile could not see that somebody waits, and called nobody."""
+        for webhook_id in await lines.set_aside(self.db, jobs):
+            if self.busy[webhook_id] < busy.get(webhook_id, 0):
+                await self._call_next(webhook_id)
+
+    async def _call_next(self, webhook_id: int) -> None:
+        if self.most is not None:
+            await lines.call(self.db, webhook_id, self._places(webhook_id))
+
+    def _places(self, webhook_id: int) -> int:
+        return 1 if self.most is None else self.most - self.busy[webhook_id]
+
+    async def _treat(self, due: Due) -> timedelta | None:
+        if due.state != "pending":
+            return None
+        if due.refused is not None:
+            await self._settle(due, "dead", Answered(None, due.refused))
+            return None
+        return await self._judge(due, await self.send(due))
 
     async def _judge(self, due: Due, answered: Answered) -> timedelta | None:
         if answered.is_good:
@@ -90,16 +120,17 @@ class Delivering:
     async def _find(self, delivery_id: int) -> Due | None:
         rows = await self.db.fetch(
             """SELECT d.id, d.webhook_id, d.event_id, d.upload_id, d.type, d.body, d.attempts, d.created_at,
-                      w.url, w.bus, w.seed, w.secret_hash, w.disabled_why
+                      w.url, w.bus, w.seed, w.secret_hash, d.state, 'The webhook is disabled: ' || w.disabled_why
                FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
-               WHERE d.id = $1 AND d.state = 'pending'""",
+               WHERE d.id = $1""",
             delivery_id,
         )
         return Due(*rows[0]) if rows else None
 
     async def _settle(self, due: Due, state: str, answered: Answered) -> None:
         await self.db.fetch(
-            """UPDATE webhook_deliveries SET state = $2, attempts = attempts + 1, tried_at = $3, status = $4, error = $5
+            """UPDATE webhook_deliveries
+               SET state = $2, waits = false, attempts = attempts + 1, tried_at = $3, status = $4, error = $5
                WHERE id = $1 AND state = 'pending'""",
             due.id, state, self.clock(), answered.status, answered.error,
         )  # fmt: skip

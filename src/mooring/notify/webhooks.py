@@ -14,8 +14,9 @@ from mooring.accounts.callers import Caller
 from mooring.clock import Clock
 from mooring.db.pool import Database, Executor
 from mooring.errors import AdminsOnly, DeliveryNotDead, DeliveryNotFound, TooManyWebhooks, WebhookNotFound
-from mooring.notify import addresses
+from mooring.notify import addresses, lines
 from mooring.notify.addresses import Resolve, Rules
+from mooring.notify.lines import enqueueing
 from mooring.notify.signing import WebhookKey, hash_of
 
 log = structlog.get_logger()
@@ -171,13 +172,14 @@ class Webhooks:
         raise DeliveryNotDead(delivery_id, found[0][0], webhook.disabled_why)
 
     async def keep(self, at: datetime) -> int:
-        """A chore of the sweep: what lost its job gets another; what is over long ago goes."""
+        """A chore of the sweep: what lost its job gets another, forgotten lines are called, what is over goes."""
         again = await self.db.fetch(
-            enqueueing("""d.state = 'pending' AND NOT EXISTS (
+            enqueueing("""d.state = 'pending' AND NOT d.waits AND NOT EXISTS (
                 SELECT FROM pgqueuer j WHERE j.dedupe_key = 'delivery:' || d.id AND j.status IN ('queued', 'picked'))
                 ORDER BY d.id LIMIT $1"""),
             1000,
         )
+        await lines.call_one_of_each(self.db)
         await self.db.fetch(
             """DELETE FROM webhook_deliveries WHERE id IN (
                    SELECT id FROM webhook_deliveries WHERE state <> 'pending' AND created_at < $1
@@ -185,14 +187,3 @@ class Webhooks:
             at - KEPT,
         )
         return len(again)
-
-
-def enqueueing(which: str) -> str:
-    """The same job that the database makes for each delivery."""
-    return f"""
-    INSERT INTO pgqueuer (priority, entrypoint, dedupe_key, payload, status)
-    SELECT 0, CASE WHEN w.bus IS NULL THEN 'deliver_webhook' ELSE 'publish_event' END, 'delivery:' || d.id,
-           convert_to(json_build_object('delivery', d.id)::text, 'UTF8'), 'queued'
-    FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id WHERE {which}
-    ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
-    RETURNING 1"""
