@@ -3,22 +3,29 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiobotocore.session import get_session
 
 from conftest import HeldClock
+from flow.test_webhook_lines import somebody_elses_server
 from flow.test_webhooks import caller, jobs
 from mooring.db.pool import Database
 from mooring.notify.addresses import Rules
 from mooring.notify.delivering import SCHEDULE, Delivering
 from mooring.notify.eventbridge import MOST, ByEventBridge, announce, opened
 from mooring.notify.signing import WebhookKey
-from mooring.notify.webhooks import Webhooks
+from mooring.notify.webhooks import EVENTS, Webhooks
 from mooring.observe.metrics import Metrics
+from mooring.settings import Settings
+from mooring.telling import open_telling
 from servers.programs import Program
+from servers.receiver import Receiver
+from servers.waiting import until
 from world import World
 
 BUS = "orak-processing-bus"
@@ -138,3 +145,38 @@ async def test_a_bus_that_cant_be_reached_is_tried_again_and_seen_by_administrat
     assert await webhooks.page(caller(user), before=None, limit=10) == []
     await webhooks.delete(bus.id, caller=caller(user, is_admin=True))
     assert await published(world.db, publishing(world, None)) == [None]
+
+
+async def test_a_bus_that_does_not_answer_keeps_no_webhook_waiting(
+    world: World, receiver: Receiver, database_url: str, tmp_path: Path
+) -> None:
+    """As the process wires it: more of the bus is due than a worker has seats."""
+    settings = Settings(
+        data=tmp_path, webhook_networks="127.0.0.0/8", webhook_concurrency=2,
+        eventbridge_bus=BUS, eventbridge_endpoint=receiver.url(path=""),
+        s3_access_key_id="testkey", s3_secret_access_key="testsecret",
+    )  # type: ignore[arg-type]  # fmt: skip
+    receiver.gate.clear()
+    user, album = await world.owner()
+    async with AsyncExitStack() as closing:
+        telling = await open_telling(
+            settings, world.clock, Metrics(), world.db, "a secret of the tests", database_url, closing
+        )
+        for _ in range(4):
+            await world.arrived(user, album)
+        working = [asyncio.create_task(one.run()) for one in telling.deliverers]
+
+        async def the_bus_hangs() -> bool:
+            return bool(receiver.received)
+
+        async def the_webhook_came() -> bool:
+            return bool(other.received)
+
+        await until(the_bus_hangs)
+        with somebody_elses_server() as other:
+            await telling.webhooks.create(other.url(), "own", EVENTS, caller=caller(user))
+            await world.arrived(user, album)
+            await until(the_webhook_came, 5)
+        receiver.gate.set()
+        await asyncio.gather(*(one.stop(0) for one in telling.deliverers))
+        await asyncio.wait_for(asyncio.gather(*working), 20)
