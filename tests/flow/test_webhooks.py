@@ -166,6 +166,48 @@ async def test_an_administrator_may_hear_of_everybodys(world: World, webhooks: W
     assert len(await jobs(world.db)) == 1, "who is no administrator any more went on hearing"
 
 
+@pytest.mark.parametrize(
+    ("change", "scope", "why"),
+    [
+        ("role = 'user'", "all", "Its owner is no administrator any more."),
+        ("is_active = false", "all", "The account of its owner was deactivated."),
+        ("is_active = false", "own", "The account of its owner was deactivated."),
+    ],
+)
+async def test_what_was_written_before_its_owner_lost_the_right_to_it_is_not_sent(
+    world: World, webhooks: Webhooks, receiver: Receiver, change: str, scope: Scope, why: str
+) -> None:
+    admin, album = await world.owner()
+    await world.db.execute("UPDATE users SET role = 'admin' WHERE id = $1", admin)
+    id_, _ = await made(webhooks, admin, receiver.url(), scope=scope, is_admin=True)
+    await world.arrived(admin, album)
+    await world.db.execute(f"UPDATE users SET {change} WHERE id = $1", admin)
+    assert await deliver_all(world, delivering(world)) == [None]
+    assert receiver.received == []
+    rows = await world.db.fetch("SELECT state, error FROM webhook_deliveries WHERE webhook_id = $1", id_)
+    assert [tuple(row) for row in rows] == [("dead", why)]
+
+
+async def test_who_is_no_administrator_any_more_neither_sees_nor_replays_what_everybody_did(
+    world: World, webhooks: Webhooks, receiver: Receiver
+) -> None:
+    admin, (user, album) = await world.user(), await world.owner()
+    await world.db.execute("UPDATE users SET role = 'admin' WHERE id = $1", admin)
+    id_, _ = await made(webhooks, admin, receiver.url(), scope="all", is_admin=True)
+    await world.arrived(user, album)
+    await world.db.execute("UPDATE webhook_deliveries SET state = 'dead'")
+    [job] = await jobs(world.db)
+    await world.db.execute("UPDATE users SET role = 'user' WHERE id = $1", admin)
+    for said_by_the_token in (True, False):
+        who = caller(admin, is_admin=said_by_the_token)
+        with pytest.raises(AdminsOnly):
+            await webhooks.deliveries(id_, caller=who, state=None, before=None, limit=10)
+        with pytest.raises(AdminsOnly):
+            await webhooks.replay(id_, job["delivery"], caller=who)
+    assert await world.db.fetchval("SELECT state FROM webhook_deliveries") == "dead"
+    await webhooks.delete(id_, caller=caller(admin))
+
+
 async def test_a_webhook_that_is_deleted_meanwhile_does_not_break_the_transition(
     world: World, webhooks: Webhooks, receiver: Receiver, database_url: str
 ) -> None:
@@ -346,6 +388,16 @@ async def test_a_user_has_so_many_webhooks_and_no_more(world: World, webhooks: W
     with pytest.raises(TooManyWebhooks):
         await made(webhooks, user, receiver.url())
     await made(webhooks, await world.user(), receiver.url())
+
+
+async def test_the_limit_holds_when_forty_are_made_at_once(
+    world: World, webhooks: Webhooks, receiver: Receiver
+) -> None:
+    user = await world.user()
+    making = [made(webhooks, user, receiver.url()) for _ in range(2 * MOST)]
+    ended = await asyncio.gather(*making, return_exceptions=True)
+    assert [type(one) for one in ended].count(TooManyWebhooks) == MOST
+    assert await world.db.fetchval("SELECT count(*) FROM webhooks") == MOST
 
 
 async def test_no_secret_is_in_the_database(world: World, webhooks: Webhooks, receiver: Receiver) -> None:

@@ -118,10 +118,14 @@ class Delivering:
         return min(max(SCHEDULE[due.attempts], answered.retry_after or timedelta(0)), LONGEST_PAUSE)
 
     async def _find(self, delivery_id: int) -> Due | None:
+        """With what stands against it now: who may hear of it was judged when it was written, and may have changed."""
         rows = await self.db.fetch(
             """SELECT d.id, d.webhook_id, d.event_id, d.upload_id, d.type, d.body, d.attempts, d.created_at,
-                      w.url, w.bus, w.seed, w.secret_hash, d.state, 'The webhook is disabled: ' || w.disabled_why
-               FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+                      w.url, w.bus, w.seed, w.secret_hash, d.state,
+                      CASE WHEN w.disabled_why IS NOT NULL THEN 'The webhook is disabled: ' || w.disabled_why
+                           WHEN NOT o.is_active THEN 'The account of its owner was deactivated.'
+                           WHEN w.scope = 'all' AND o.role <> 'admin' THEN 'Its owner is no administrator any more.' END
+               FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id LEFT JOIN users o ON o.id = w.owner_id
                WHERE d.id = $1""",
             delivery_id,
         )

@@ -85,8 +85,13 @@ class Webhooks:
     async def create(
         self, url: str, scope: Scope, events: Sequence[EventType], *, caller: Caller, tx: Executor | None = None
     ) -> NewWebhook:
+        if tx is None:
+            async with self.db.transaction() as own:
+                return await self.create(url, scope, events, caller=caller, tx=own)
+        # One after the other: each statement counts what was committed before it began.
+        await tx.fetch("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", caller.user_id)
         seed = secrets.token_urlsafe(32)
-        rows = await (tx or self.db).fetch(
+        rows = await tx.fetch(
             f"""INSERT INTO webhooks AS w (owner_id, scope, url, events, seed, secret_hash, created_at)
                 SELECT id, $2, $3, $4, $5, $6, $7 FROM users
                 WHERE id = $1 AND (SELECT count(*) FROM webhooks WHERE owner_id = $1) < $8
@@ -142,7 +147,7 @@ class Webhooks:
         limit: int,
     ) -> list[Delivery]:
         """Newest first."""
-        await self.get(webhook_id, caller=caller)
+        await self._heard(webhook_id, caller)
         rows = await self.db.fetch(
             f"""SELECT {_DELIVERY} FROM webhook_deliveries d
                 WHERE d.webhook_id = $1 AND ($2::text IS NULL OR d.state = $2) AND ($3::bigint IS NULL OR d.id < $3)
@@ -153,7 +158,7 @@ class Webhooks:
 
     async def replay(self, webhook_id: int, delivery_id: int, *, caller: Caller) -> Delivery:
         """A dead one is tried again, from the beginning of its schedule. It keeps its message's id."""
-        webhook = await self.get(webhook_id, caller=caller)
+        webhook = await self._heard(webhook_id, caller)
         async with self.db.transaction() as tx:
             rows = await tx.fetch(
                 f"""UPDATE webhook_deliveries d SET state = 'pending', attempts = 0
@@ -170,6 +175,19 @@ class Webhooks:
         if not found:
             raise DeliveryNotFound(delivery_id)
         raise DeliveryNotDead(delivery_id, found[0][0], webhook.disabled_why)
+
+    async def _heard(self, webhook_id: int, caller: Caller) -> Webhook:
+        """`AdminsOnly` where it hears of everybody's and its owner is no administrator any more, whatever the caller's
+        token still says."""
+        webhook = await self.get(webhook_id, caller=caller)
+        rows = await self.db.fetch(
+            """SELECT FROM webhooks w JOIN users o ON o.id = w.owner_id
+               WHERE w.id = $1 AND w.scope = 'all' AND o.role <> 'admin'""",
+            webhook_id,
+        )
+        if rows:
+            raise AdminsOnly
+        return webhook
 
     async def keep(self, at: datetime) -> int:
         """A chore of the sweep: what lost its job gets another, forgotten lines are called, what is over goes."""
