@@ -277,6 +277,11 @@ class TooManyWebhooks(MooringError):
         super().__init__(f"You have {most} webhooks already. Delete one.")
 
 
+class TooManyLookups(MooringError):
+    def __init__(self) -> None:
+        super().__init__("The names of too many webhooks are being looked up at this moment. Try again in a minute.")
+
+
 class DeliveryNotFound(MooringError):
     def __init__(self, delivery_id: int) -> None:
         super().__init__(f"Delivery not found: {delivery_id}.")

@@ -155,7 +155,7 @@ async def test_a_bus_that_does_not_answer_keeps_no_webhook_waiting(
         data=tmp_path, webhook_networks="127.0.0.0/8", webhook_concurrency=2,
         eventbridge_bus=BUS, eventbridge_endpoint=receiver.url(path=""),
         s3_access_key_id="testkey", s3_secret_access_key="testsecret",
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     receiver.gate.clear()
     user, album = await world.owner()
     async with AsyncExitStack() as closing:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import asyncpg
@@ -24,8 +25,8 @@ from mooring.errors import (
     WebhookUrlNotUsable,
 )
 from mooring.notify import signing
-from mooring.notify.addresses import Rules
-from mooring.notify.delivering import AT_ONCE, SCHEDULE, ByHttp, Delivering
+from mooring.notify.addresses import Address, Lookups, Rules
+from mooring.notify.delivering import ANOTHER_LOOK, AT_ONCE, SCHEDULE, ByHttp, Delivering
 from mooring.notify.posting import Posting
 from mooring.notify.signing import WebhookKey
 from mooring.notify.webhooks import EVENTS, MOST, EventType, Scope, Webhooks
@@ -398,6 +399,35 @@ async def test_the_limit_holds_when_forty_are_made_at_once(
     ended = await asyncio.gather(*making, return_exceptions=True)
     assert [type(one) for one in ended].count(TooManyWebhooks) == MOST
     assert await world.db.fetchval("SELECT count(*) FROM webhooks") == MOST
+
+
+async def test_no_name_is_looked_up_for_who_may_have_no_other_webhook(world: World, receiver: Receiver) -> None:
+    asked: list[str] = []
+
+    async def note(host: str, _: int) -> list[Address]:
+        asked.append(host)
+        return [ip_address("127.0.0.1")]
+
+    webhooks = Webhooks(world.db, world.clock, KEY, RULES, note)
+    user = await world.user()
+    await webhooks.check("https://one.example/", "own", caller=caller(user))
+    for _ in range(MOST):
+        await made(webhooks, user, receiver.url())
+    await webhooks.check("https://another.example/", "own", caller=caller(user))
+    assert asked == ["one.example"]
+
+
+async def test_a_delivery_whose_name_can_not_be_looked_up_now_was_not_tried(
+    world: World, webhooks: Webhooks, receiver: Receiver
+) -> None:
+    user, album = await world.owner()
+    await made(webhooks, user, receiver.url())
+    await world.arrived(user, album)
+    posting = Posting(RULES, Lookups(most=0))
+    how = Delivering(world.db, world.clock, Metrics(), ByHttp(real.now, KEY, posting))
+    assert await deliver_all(world, how) == [ANOTHER_LOOK]
+    assert await world.db.fetchval("SELECT attempts FROM webhook_deliveries") == 0
+    assert await deliver_all(world, delivering(world)) == [None]
 
 
 async def test_no_secret_is_in_the_database(world: World, webhooks: Webhooks, receiver: Receiver) -> None:

@@ -1,13 +1,16 @@
 """What an answer of S3 means when it is a bad one: from a server on loopback that says what the test tells it to.
 Whether real storages keep their promises is asked in `tests/contract`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import aiohttp
 import pytest
 from aiohttp import web
 
 from mooring.errors import ObjectNotFound, StorageUnavailable
+from mooring.storage import s3_calls
 from mooring.storage.port import Part
 from mooring.storage.s3 import S3Storage
 from mooring.storage.s3_bucket import Bucket
@@ -111,3 +114,17 @@ async def test_a_storage_that_ignores_a_range_is_not_believed(told: Told, storag
     told.answers = [(200, "0123456789")]
     with pytest.raises(StorageUnavailable):
         await anext(storage.read("a", start=3, end=5))
+
+
+async def test_a_name_that_is_never_found_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    assert s3_calls._TIMEOUT.connect == 30
+    monkeypatch.setattr(s3_calls, "_TIMEOUT", aiohttp.ClientTimeout(total=None, connect=0.05))
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    storage = S3Storage(Bucket("b", "us-east-1", "http://storage.example", "key", "secret"))
+    async with asyncio.timeout(20):
+        with pytest.raises(StorageUnavailable):
+            await storage.stat("a")
+    await storage.close()

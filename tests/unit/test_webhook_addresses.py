@@ -1,10 +1,14 @@
 """Where a webhook may lead, and where not, whatever its name says."""
 
+import asyncio
 import ssl
+import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -12,11 +16,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mooring.errors import WebhookUrlNotUsable
-from mooring.notify.addresses import Address, Resolve, Rules, check, parts_of
+from mooring.errors import TooManyLookups, WebhookUrlNotUsable
+from mooring.notify import addresses
+from mooring.notify.addresses import Address, Lookups, Resolve, Rules, check, parts_of
 from mooring.notify.posting import Posting
 from mooring.settings import networks_of
 from servers.receiver import Receiver, receiving
+from servers.waiting import until
 
 LOOPBACK = Rules(networks_of("127.0.0.0/8"))
 
@@ -75,7 +81,7 @@ def test_a_url_that_can_be_none_is_refused_in_a_sentence(url: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001", "[::ffff:127.0.0.1]", "0"])
 async def test_other_ways_to_write_this_machine_are_seen_through(host: str) -> None:
     with pytest.raises(WebhookUrlNotUsable):
-        await check(f"https://{host}/hook", Rules())
+        await check(f"https://{host}/hook", Rules(), Lookups())
 
 
 async def test_a_name_that_is_not_found_is_said() -> None:
@@ -84,6 +90,77 @@ async def test_a_name_that_is_not_found_is_said() -> None:
 
     with pytest.raises(WebhookUrlNotUsable, match=r"the host nowhere\.example can't be found"):
         await check("https://nowhere.example/", Rules(), nowhere)
+
+
+# ── the looking up ──
+
+
+@dataclass
+class NameServer:
+    """Answers nobody, until it may."""
+
+    may_answer: threading.Event = field(default_factory=threading.Event)
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, host: str, port: int, **_: Any) -> list[Any]:
+        self.asked.append(host)
+        self.may_answer.wait(60)
+        return [(None, None, None, "", ("127.0.0.1", port))]
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
+    monkeypatch.setattr(addresses, "LOOKUP_SECONDS", 0.05)
+    server = NameServer()
+    yield server
+    server.may_answer.set()
+
+
+async def until_it_answered(lookups: Lookups) -> None:
+    async def nothing_is_under_way() -> bool:
+        return not lookups.under_way
+
+    await until(nothing_is_under_way)
+
+
+async def test_names_that_are_never_answered_leave_the_loops_own_threads_alone(silent: NameServer) -> None:
+    count = 40  # more than an event loop has threads
+    lookups = Lookups(silent, most=count)
+    checks = [check(f"https://{number}.example/", Rules(), lookups) for number in range(count)]
+    refused = await asyncio.gather(*checks, return_exceptions=True)
+    assert ["can't be found" in str(one) for one in refused] == [True] * count
+    async with asyncio.timeout(20):
+        assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+    assert len(lookups.under_way) == count
+    silent.may_answer.set()
+    await until_it_answered(lookups)
+
+
+async def test_one_name_is_looked_up_once_at_a_time_and_too_many_are_refused(silent: NameServer) -> None:
+    lookups = Lookups(silent, most=2)
+    for host in ("a", "a", "b", "b", "a"):
+        with pytest.raises(TimeoutError):
+            await lookups(host, 443)
+    assert silent.asked == ["a", "b"]
+    with pytest.raises(TooManyLookups):
+        await check("https://c.example/", LOOPBACK, lookups)
+    silent.may_answer.set()
+    await until_it_answered(lookups)
+    await check("https://c.example/", LOOPBACK, lookups)
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_nothing(silent: NameServer) -> None:
+    def fail(*_: Any, **__: Any) -> list[Any]:
+        silent.may_answer.wait(60)
+        raise OSError("no such name")
+
+    lookups = Lookups(fail)
+    with pytest.raises(TimeoutError):
+        await lookups("a", 443)
+    silent.may_answer.set()
+    await until_it_answered(lookups)
+    with pytest.raises(OSError, match="no such name"):
+        await lookups("a", 443)
 
 
 # ── the connection itself ──

@@ -6,17 +6,21 @@ itself, and what is connected to is the very address that was judged."""
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 
-from mooring.errors import WebhookUrlNotUsable
+from mooring.errors import TooManyLookups, WebhookUrlNotUsable
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
+Found = asyncio.Future[Sequence[Any]]
 
 LONGEST_URL = 2000
 LOOKUP_SECONDS = 5.0
@@ -58,11 +62,46 @@ def _is_public(address: Address) -> bool:
     )
 
 
-async def resolve(host: str, port: int) -> Sequence[Address]:
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(LOOKUP_SECONDS):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [ip_address(str(one[4][0]).partition("%")[0]) for one in found]
+@dataclass(frozen=True)
+class Lookups:
+    """Names, looked up in threads of our own: those of the event loop are four, and storage and database are looked up
+    there. A name whose server never answers keeps its thread long after nobody waits for it, so each has but one."""
+
+    look: Callable[..., Sequence[Any]] = socket.getaddrinfo
+    most: int = 32
+    under_way: dict[tuple[str, int], Found] = field(default_factory=dict)
+
+    async def __call__(self, host: str, port: int) -> Sequence[Address]:
+        found = self.under_way.get((host, port)) or self._begin(host, port)
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            return [ip_address(str(one[4][0]).partition("%")[0]) for one in await asyncio.shield(found)]
+
+    def _begin(self, host: str, port: int) -> Found:
+        if len(self.under_way) >= self.most:
+            raise TooManyLookups
+        loop = asyncio.get_running_loop()
+        found: Found = loop.create_future()
+        # A daemon: what hangs must not keep the process from ending.
+        Thread(target=self._look, args=(host, port, loop, found), name="webhook's name", daemon=True).start()
+        self.under_way[host, port] = found
+        return found
+
+    def _look(self, host: str, port: int, loop: asyncio.AbstractEventLoop, found: Found) -> None:
+        answer: Sequence[Any] | Exception
+        try:
+            answer = self.look(host, port, type=socket.SOCK_STREAM)
+        except Exception as failure:
+            answer = failure
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
+            loop.call_soon_threadsafe(self._end, host, port, found, answer)
+
+    def _end(self, host: str, port: int, found: Found, answer: Sequence[Any] | Exception) -> None:
+        del self.under_way[host, port]
+        if isinstance(answer, Exception):
+            found.set_exception(answer)
+            found.exception()  # looked at: whoever asked may have gone
+            return
+        found.set_result(answer)
 
 
 def parts_of(url: str) -> tuple[str, int, bool]:
@@ -86,7 +125,7 @@ def parts_of(url: str) -> tuple[str, int, bool]:
     return parts.hostname, port or (443 if is_tls else 80), is_tls
 
 
-async def check(url: str, rules: Rules, resolve: Resolve = resolve) -> None:
+async def check(url: str, rules: Rules, resolve: Resolve) -> None:
     """For whoever creates a webhook: told now, instead of by dead letters."""
     host, port, is_tls = parts_of(url)
     try:

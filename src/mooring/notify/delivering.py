@@ -12,6 +12,7 @@ import structlog
 
 from mooring.clock import Clock
 from mooring.db.pool import Database
+from mooring.errors import TooManyLookups
 from mooring.notify import lines, signing
 from mooring.notify.posting import Answered, Posting
 from mooring.notify.signing import WebhookKey
@@ -24,6 +25,7 @@ SCHEDULE = tuple(timedelta(minutes=minutes) for minutes in (5 / 60, 5, 30, 120, 
 LONGEST_PAUSE = SCHEDULE[-1]
 AT_ONCE = 4
 TURN = timedelta(seconds=1)  # for a job that was taken before it was known that its webhook has no place left
+ANOTHER_LOOK = timedelta(seconds=10)  # it was not tried, so nobody is called in its place
 GONE = 410
 
 Send = Callable[["Due"], Awaitable[Answered]]
@@ -69,6 +71,8 @@ class Delivering:
         self.busy[due.webhook_id] += 1
         try:
             again = await self._treat(due)
+        except TooManyLookups:
+            return ANOTHER_LOOK
         finally:
             self.busy[due.webhook_id] -= 1
         await self._call_next(due.webhook_id)

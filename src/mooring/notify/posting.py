@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
@@ -12,7 +12,7 @@ import httpcore
 
 from mooring import __version__
 from mooring.errors import WebhookUrlNotUsable
-from mooring.notify.addresses import Guarded, Resolve, Rules, parts_of, resolve
+from mooring.notify.addresses import Guarded, Lookups, Resolve, Rules, parts_of
 
 _FAILED = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, ValueError)
 SECONDS = 15.0  # for all of it: name, connection, answer
@@ -34,7 +34,7 @@ class Answered:
 @dataclass(frozen=True)
 class Posting:
     rules: Rules
-    resolve: Resolve = resolve
+    resolve: Resolve = field(default_factory=Lookups)
     authorities: str | None = None  # a file; else those that everybody trusts
     seconds: float = SECONDS
 
@@ -43,6 +43,7 @@ class Posting:
         return ssl.create_default_context(cafile=self.authorities or certifi.where())
 
     async def post(self, url: str, headers: Mapping[str, str], body: str) -> Answered:
+        """`TooManyLookups`: it was not tried."""
         try:
             async with asyncio.timeout(self.seconds):
                 return await self._post(url, headers, body)

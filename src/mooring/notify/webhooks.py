@@ -4,7 +4,7 @@ What is to be sent is written by the database itself, in the transaction of the 
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ from mooring.clock import Clock
 from mooring.db.pool import Database, Executor
 from mooring.errors import AdminsOnly, DeliveryNotDead, DeliveryNotFound, TooManyWebhooks, WebhookNotFound
 from mooring.notify import addresses, lines
-from mooring.notify.addresses import Resolve, Rules
+from mooring.notify.addresses import Lookups, Resolve, Rules
 from mooring.notify.lines import enqueueing
 from mooring.notify.signing import WebhookKey, hash_of
 
@@ -74,12 +74,16 @@ class Webhooks:
     clock: Clock
     key: WebhookKey
     rules: Rules
-    resolve: Resolve = addresses.resolve
+    resolve: Resolve = field(default_factory=Lookups)
 
     async def check(self, url: str, scope: Scope, *, caller: Caller) -> None:
-        """Before any transaction: a name is looked up."""
+        """Before any transaction: a name is looked up. Not for who may have no other webhook: `create` says so."""
         if scope == "all" and not caller.is_admin:
             raise AdminsOnly
+        [[count]] = await self.db.fetch("SELECT count(*) FROM webhooks WHERE owner_id = $1", caller.user_id)
+        if count >= MOST:
+            addresses.parts_of(url)
+            return
         await addresses.check(url, self.rules, self.resolve)
 
     async def create(

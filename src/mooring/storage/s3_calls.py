@@ -21,7 +21,8 @@ from mooring.storage.s3_sign import Signer
 
 ANY = range(200, 600)
 _CONNECTIONS = 64
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
+# `connect` is until there is a connection to use: a free one, or its name looked up and another made.
+_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=30, sock_connect=5, sock_read=30)
 _PAUSES = (0.05, 0.25)  # seconds before the second try and before the third
 _TRY_AGAIN = frozenset({429, 500, 502, 503, 504})
 _NOT_BY_ITSELF = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # only what was signed is sent

@@ -67,6 +67,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.WebhookNotFound: (404, "WEBHOOK_NOT_FOUND"),
     errors.WebhookUrlNotUsable: (400, "WEBHOOK_URL_NOT_USABLE"),
     errors.TooManyWebhooks: (409, "TOO_MANY_WEBHOOKS"),
+    errors.TooManyLookups: (429, "TOO_MANY_LOOKUPS"),
     errors.DeliveryNotFound: (404, "DELIVERY_NOT_FOUND"),
     errors.DeliveryNotDead: (409, "DELIVERY_NOT_DEAD"),
     errors.UrlNotValid: (403, "URL_NOT_VALID"),
