@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +11,17 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from consumers import dying
 from consumers.listening import consuming, event, every, of, receiver_of, until_arrived, until_empty, uploaded
 from mooring.consumers import brokers
 from mooring.consumers.receiver import Receiver
+from mooring.consumers.redis_list import BEATS
 from mooring.library.photos import Ticket
 from servers import ours
-from servers.brokers import KafkaQueue, Queue, SqsQueue
+from servers.brokers import KafkaQueue, Queue, RedisQueue, SqsQueue
 from servers.postgres import Server
 from servers.waiting import until
 from world import World
@@ -110,12 +112,11 @@ async def test_what_was_handled_while_the_broker_was_away_arrived_once(
     assert await world.story(ticket.photo_id) == [("issued", "client"), ("arrived", "event")]
 
 
-@every
-async def test_who_is_killed_between_handling_and_forgetting_has_it_handled_again(
-    queue: Queue, world: World, database_url: str, tmp_path: Path
-) -> None:
-    [ticket] = await uploaded(world, 1)
-    await queue.send(event(ticket))
+@asynccontextmanager
+async def killed_at_its_work(
+    queue: Queue, database_url: str, tmp_path: Path
+) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """A consumer that goes no further once it handled a message, and whether it did. In the end it is killed."""
     said = tmp_path / "said"
     words: list[str | Path] = [ours.PYTHON, "-P", "-m", dying.__name__, database_url, tmp_path, queue.url]
     killed = ours.start(words, said, env=os.environ | {"PYTHONPATH": str(TESTS)})
@@ -125,16 +126,85 @@ async def test_who_is_killed_between_handling_and_forgetting_has_it_handled_agai
         return "handled\n" in said.read_text()
 
     try:
-        await until(it_is_handled, 60)
+        yield it_is_handled
     finally:
         killed.kill()
         killed.wait(20)
+
+
+@every
+async def test_who_is_killed_between_handling_and_forgetting_has_it_handled_again(
+    queue: Queue, world: World, database_url: str, tmp_path: Path
+) -> None:
+    [ticket] = await uploaded(world, 1)
+    await queue.send(event(ticket))
+    async with killed_at_its_work(queue, database_url, tmp_path) as it_is_handled:
+        await until(it_is_handled, 60)
     receiver = receiver_of(world)
     async with consuming(queue, receiver, tmp_path):
         await until_empty(queue)
     assert await world.story(ticket.photo_id) == [("issued", "client"), ("arrived", "event")]
     counted = receiver.events.metrics.registry.get_sample_value
     assert counted("photo_api_storage_events_total", {"result": "repeated"}) == 1
+
+
+@of("nats", "redis_stream", "redis_list")
+async def test_what_was_in_the_hands_of_one_who_is_killed_goes_to_another_who_lives_on(
+    queue: Queue, world: World, database_url: str, tmp_path: Path
+) -> None:
+    """Nobody starts anew, and no broker goes away."""
+    [ticket] = await uploaded(world, 1)
+    async with consuming(queue, receiver_of(world), tmp_path):
+        async with killed_at_its_work(queue, database_url, tmp_path) as it_is_handled:
+
+            async def it_got_one_too() -> bool:
+                await queue.send(event(ticket))
+                return await it_is_handled()
+
+            await until(it_got_one_too, 60)
+            assert await queue.held() > 0
+        await until_empty(queue)
+
+
+@of("redis_list")
+async def test_a_slow_consumer_of_a_list_that_lives_keeps_what_it_has(
+    queue: RedisQueue, world: World, tmp_path: Path
+) -> None:
+    """For longer than one is waited for who is silent."""
+    [ticket] = await uploaded(world, 1)
+    slow, other = Held(receiver_of(world).events), receiver_of(world)
+    await queue.send(event(ticket))
+    async with consuming(queue, slow, tmp_path), Redis.from_url(queue.address) as redis:
+        async with asyncio.timeout(60):
+            await slow.handled.wait()
+        async with consuming(queue, other, tmp_path):
+
+            async def looks() -> int:
+                return int((await redis.info("commandstats"))["cmdstat_smembers"]["calls"])
+
+            before = await looks()
+
+            async def each_looked_for_long() -> bool:
+                return await looks() >= before + 2 * 2 * BEATS
+
+            await until(each_looked_for_long)
+            assert await queue.held() == 1
+            slow.may_go_on.set()
+            await until_empty(queue)
+    counted = other.events.metrics.registry.get_sample_value
+    assert counted("photo_api_storage_events_total", {"result": "repeated"}) is None
+
+
+@of("redis_list")
+async def test_what_was_under_way_in_the_one_list_of_former_times_is_taken(
+    queue: RedisQueue, world: World, tmp_path: Path
+) -> None:
+    tickets = await uploaded(world, 1)
+    async with Redis.from_url(queue.address) as redis:
+        await redis.rpush(f"{queue.name}:mooring", event(tickets[0]))
+    async with consuming(queue, receiver_of(world), tmp_path):
+        await until_arrived(world, tickets)
+        await until_empty(queue)
 
 
 @asynccontextmanager

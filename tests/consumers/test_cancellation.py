@@ -44,8 +44,13 @@ class Swallowing:
 
     ping = blmove = slowly
 
-    async def lmove(self, *_: object) -> None:
+    async def nothing(self, *_: object, **__: object) -> None:
         return None
+
+    lmove = sadd = set = nothing
+
+    async def smembers(self, _: object) -> list[bytes]:
+        return []
 
     async def get_queue_url(self, **_: object) -> dict[str, str]:
         return {"QueueUrl": "queue"}

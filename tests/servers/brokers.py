@@ -116,6 +116,15 @@ class NatsQueue(OfAProgram):
             await client.close()
 
 
+# In one look, for a message goes from one to the other and back.
+ALL_LISTS = """
+local held = 0
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+    if redis.call('TYPE', key).ok == 'list' then held = held + redis.call('LLEN', key) end
+end
+return held"""
+
+
 class RedisQueue(OfAProgram):
     """`list`, as MinIO writes it, or `stream`."""
 
@@ -127,7 +136,7 @@ class RedisQueue(OfAProgram):
 
     @property
     def url(self) -> str:
-        return f"{self.address}?{self.form}={self.name}" + ("&claim_after=1" if self.form == "stream" else "")
+        return f"{self.address}?{self.form}={self.name}&claim_after=1"
 
     async def send(self, *messages: bytes) -> None:
         async with Redis.from_url(self.address) as redis:
@@ -140,10 +149,7 @@ class RedisQueue(OfAProgram):
     async def held(self) -> int:
         async with Redis.from_url(self.address) as redis:
             if self.form == "list":
-                async with redis.pipeline(transaction=True) as both:  # a message goes from one to the other and back
-                    both.llen(self.name)
-                    both.llen(f"{self.name}:mooring")
-                    return sum(await both.execute())
+                return int(await redis.eval(ALL_LISTS, 0, f"{self.name}*"))
             [group] = await redis.xinfo_groups(self.name)
             return int(group["pending"] + (group["lag"] or 0))
 
