@@ -100,7 +100,7 @@ async def test_two_thousand_for_one_who_does_not_answer_do_not_delay_anothers(
 async def test_all_who_waited_have_their_turn_though_no_sweep_looks_after_them(
     world: World, webhooks: Webhooks, receiver: Receiver, database_url: str
 ) -> None:
-    count = 2 * FRONT + 50
+    count = 9 * FRONT
     id_, _ = await made(webhooks, await world.user(), receiver.url())
     await due(world, id_, count)
     async with sending(database_url, delivering(world)):
@@ -115,10 +115,10 @@ async def test_two_workers_share_a_line(
     world: World, webhooks: Webhooks, receiver: Receiver, database_url: str
 ) -> None:
     id_, _ = await made(webhooks, await world.user(), receiver.url())
-    await due(world, id_, FRONT)
+    await due(world, id_, 4 * FRONT)
     async with sending(database_url, delivering(world)), sending(database_url, delivering(world)):
-        await delivered(world, FRONT)
-    assert len(receiver.received) == FRONT
+        await delivered(world, 4 * FRONT)
+    assert len(receiver.received) == 4 * FRONT
 
 
 async def test_who_was_through_while_the_rest_was_set_aside_leaves_nobody_uncalled(

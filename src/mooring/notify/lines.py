@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from mooring.db.pool import Executor
 
-FRONT = 200  # jobs that are looked at in one go
+FRONT = 50  # jobs that are looked at in one go
 # Whoever waited has more to send than others: those others go first. Below all that `jobs/turns.py` gives.
 CALLED = -500_000_000
 
@@ -23,7 +23,10 @@ SELECT line.job FROM (
     FROM (SELECT id, dedupe_key FROM pgqueuer
           WHERE entrypoint = 'deliver_webhook' AND status = 'queued' AND execute_after <= now()
           ORDER BY priority DESC, id LIMIT {FRONT}) j
-    JOIN webhook_deliveries d ON d.id = substr(j.dedupe_key, length('delivery:') + 1)::bigint AND d.state = 'pending'
+    -- OFFSET 0: each by its key, and never all that were ever sent
+    CROSS JOIN LATERAL (
+        SELECT id, webhook_id FROM webhook_deliveries
+        WHERE id = substr(j.dedupe_key, length('delivery:') + 1)::bigint AND state = 'pending' OFFSET 0) d
 ) line LEFT JOIN unnest($1::bigint[], $2::int[]) AS at_work(webhook_id, busy) USING (webhook_id)
 WHERE line.place + coalesce(at_work.busy, 0) > $3""",
         list(busy),
