@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, get_args
 
 import structlog
 
 from mooring.accounts.callers import Caller
 from mooring.clock import Clock
+from mooring.db.batches import batch_by_batch
 from mooring.db.pool import Database, Executor
 from mooring.errors import AdminsOnly, DeliveryNotDead, DeliveryNotFound, TooManyWebhooks, WebhookNotFound
 from mooring.notify import addresses, lines
@@ -25,6 +27,7 @@ EventType = Literal["upload.arrived", "upload.completed", "upload.failed", "uplo
 EVENTS: tuple[EventType, ...] = get_args(EventType)
 MOST = 20  # of one user
 KEPT = timedelta(days=30)  # deliveries, done or dead
+AT_ONCE = 1000  # that a chore takes in one go
 
 Scope = Literal["own", "all"]
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -199,13 +202,19 @@ class Webhooks:
             enqueueing("""d.state = 'pending' AND NOT d.waits AND NOT EXISTS (
                 SELECT FROM pgqueuer j WHERE j.dedupe_key = 'delivery:' || d.id AND j.status IN ('queued', 'picked'))
                 ORDER BY d.id LIMIT $1"""),
-            1000,
+            AT_ONCE,
         )
         await lines.call_one_of_each(self.db)
-        await self.db.fetch(
+        await batch_by_batch(partial(self._forget, at - KEPT), AT_ONCE)
+        return len(again)
+
+    async def _forget(self, before: datetime) -> int:
+        gone = await self.db.fetch(
             """DELETE FROM webhook_deliveries WHERE id IN (
                    SELECT id FROM webhook_deliveries WHERE state <> 'pending' AND created_at < $1
-                   ORDER BY created_at LIMIT 1000)""",
-            at - KEPT,
+                   ORDER BY created_at LIMIT $2)
+               RETURNING 1""",
+            before,
+            AT_ONCE,
         )
-        return len(again)
+        return len(gone)
