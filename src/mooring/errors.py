@@ -331,6 +331,11 @@ class StorageUnavailable(MooringError):
         self.what = what  # for the log, never for the caller
 
 
+class SiblingsNotHeard(MooringError):
+    def __init__(self) -> None:
+        super().__init__("What all server processes count can't be told right now. Ask again.")
+
+
 class DatabaseUnavailable(MooringError):
     def __init__(self, what: str = "") -> None:
         super().__init__("The database can't be reached right now. Try again.")

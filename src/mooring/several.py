@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 
 from mooring.errors import SetupProblem
-from mooring.observe.exposition import joined
-from mooring.observe.frames import Channel, packed, unpacked
+from mooring.observe.frames import Channel
 from mooring.observe.logs import configure_logs
+from mooring.observe.together import Together
 from mooring.server import address_of, greeting_of, listen, most_to_stop
 from mooring.settings import Settings
 
@@ -68,7 +68,7 @@ class Several:
         self._settings = settings.model_copy(update={"public_url": settings.public_url or address})
         self._listening = listening
         self._children: dict[int, Child] = {}
-        self._ended: list[Any] = []  # what those counted that are no more
+        self._together = Together(settings.metrics_top)
         self._rounds: dict[int, Round] = {}
         self._asked_to_stop = asyncio.Event()
         self._failure: str | None = None
@@ -135,6 +135,7 @@ class Several:
                 self._greet()
                 continue
             child.families = told["families"]
+            self._together.rank(told["ranked"])
             if told["say"] == "ask":
                 task = asyncio.create_task(self._answer(child, told["id"]))
                 answering.add(task)
@@ -154,15 +155,14 @@ class Several:
                 await asyncio.wait_for(this.is_over.wait(), ANSWER_SECONDS)
         del self._rounds[id(this)]
         alive = [one.families for one in others if self._children.get(one.number) is one]
-        child.channel.say(say="all", id=number, processes=[*alive, self._ended])
+        child.channel.say(say="all", id=number, processes=[*alive, *self._together.besides()])
 
     def _bury(self, child: Child) -> None:
         if self._children.get(child.number) is child:
             del self._children[child.number]
         for this in self._rounds.values():
             this.answered(child)
-        counted = [one for one in unpacked(child.families) if one.type != "gauge"]
-        self._ended = packed(joined([unpacked(self._ended), counted]))
+        self._together.keep(child.families)
 
     def _greet(self) -> None:
         if not self._was_greeted and len([one for one in self._children.values() if one.is_ready]) == (

@@ -136,6 +136,45 @@ def hanging(process: psutil.Process) -> Iterator[None]:
         process.resume()
 
 
+def test_while_the_parent_hangs_no_scrape_tells_a_part_for_the_whole(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "2")
+    assert serving.get("/metrics").status_code == 200
+    with hanging(psutil.Process(serving.process.pid)):
+        answer = serving.get("/metrics")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "SIBLINGS_NOT_HEARD")
+        assert "photo_api" not in answer.text
+        assert serving.get("/health").status_code == 200, "it serves on"
+    assert until(lambda: serving.get("/metrics").text.startswith("# HELP"))
+    assert serving.end() == 0
+
+
+def test_who_guesses_at_any_of_them_is_ranked_once(mooring: Mooring) -> None:
+    """Networks take turns at the processes; each name's figure is the sum, and with one place for two nobody falls."""
+    few = {"MOORING_METRICS_TOP": "2", "MOORING_TRUSTED_PROXIES": "127.0.0.1"}
+    serving = mooring.serve("--port", "0", "--processes", "2", **few)
+    before: dict[str, float] = {}
+    for turn in range(6):
+        for network in range(4):
+            guess(serving, f"198.51.{network}.1", 1 + (turn + network) % 4 * 3)
+        after = guesses(serving.get("/metrics").text)
+        assert all(after[name] >= before[name] for name in after.keys() & before.keys())
+        assert len(after.keys() - {"other"}) <= 2
+        before = after
+    assert {*guesses(ask(serving, "/metrics", 1)[0].text)} == {*before}
+    assert serving.end() == 0
+
+
+def guess(serving: Serving, address: str, times: int) -> None:
+    for _ in range(times):
+        with httpx.Client(trust_env=False, timeout=30, headers={"X-Forwarded-For": address}) as http:
+            assert http.get(f"{serving.url}/share/{'x' * 43}").status_code in (404, 429)
+
+
+def guesses(text: str) -> dict[str, float]:
+    found = re.findall(r'^photo_api_share_link_brute_force_attempts_total\{client_id="(.*?)"\} (\S+)$', text, re.M)
+    return {name: float(count) for name, count in found}
+
+
 def test_a_worker_shows_what_it_counts(mooring: Mooring) -> None:
     worker = mooring.start("worker", "--metrics-port", "0")
     address = until(lambda: re.search(r"What it counts: (\S+)", worker.err.read_text()))[1]

@@ -58,7 +58,7 @@ def test_every_status_is_a_refusal() -> None:
 
 def test_only_what_we_lean_on_is_our_fault() -> None:
     ours = {kind.__name__ for kind, (status, _) in STATUS.items() if status >= 500}
-    assert ours == {"StorageUnavailable", "DatabaseUnavailable", "SetupProblem"}
+    assert ours == {"StorageUnavailable", "DatabaseUnavailable", "SiblingsNotHeard", "SetupProblem"}
 
 
 def test_a_more_special_error_goes_by_the_nearest_row() -> None:

@@ -1,13 +1,19 @@
 """Counting for next to nothing; series that stay bounded; and what several processes counted, as one's."""
 
+import json
+from typing import Any, cast
+
+import pytest
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from mooring.observe import tally
 from mooring.observe.exposition import families_of, joined, text_of
+from mooring.observe.frames import packed, unpacked
 from mooring.observe.growth import Counted, Growth
 from mooring.observe.metrics import LEAST, SUMMED, Metrics
 from mooring.observe.tally import OTHER, Ranked, Spread, Tally
+from mooring.observe.together import Together
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -89,6 +95,15 @@ def test_no_series_ever_falls_and_all_of_them_grow_by_what_was_counted() -> None
         before = after
 
 
+def test_what_nobody_saw_of_who_is_outgrown_is_not_lost() -> None:
+    counter, registry = ranked(1)
+    counter.inc("1", by=10)
+    shown(registry)
+    counter.inc("1", by=5)
+    counter.inc("2", by=100)
+    assert shown(registry) == {OTHER: 105}
+
+
 def test_an_attack_from_everywhere_costs_no_memory_without_end() -> None:
     counter, registry = ranked(5)
     counter.inc("big", by=1000)
@@ -118,6 +133,94 @@ def test_what_several_processes_counted_is_joined_as_if_it_were_ones() -> None:
     assert samples["photo_api_active_sessions", ()] == 4
     assert samples["photo_api_users_total", (("status", "total"),)] == 6
     assert [number for (name, _), number in samples.items() if name == "photo_api_app_info"] == [1]
+
+
+class Several:
+    """Processes that count, and what a look at any of them shows."""
+
+    def __init__(self, processes: int, most: int) -> None:
+        self.most = most
+        self.together = Together(most)
+        self.houses = [self.new() for _ in range(processes)]
+
+    def new(self) -> Metrics:
+        metrics = Metrics(self.most)
+        metrics.rank_elsewhere()
+        return metrics
+
+    def tell(self, metrics: Metrics) -> list[Any]:
+        """As it goes over a socket."""
+        families, handed = json.loads(json.dumps([packed(metrics.families()), metrics.hand_on()]))
+        self.together.rank(handed)
+        return cast(list[Any], families)
+
+    def dies(self, number: int) -> None:
+        """It had told what it counted; another takes its place."""
+        self.together.keep(self.tell(self.houses[number]))
+        self.houses[number] = self.new()
+
+    def look(self, metric: str) -> dict[str, float]:
+        told = [self.tell(one) for one in self.houses]
+        together = [unpacked(one) for one in json.loads(json.dumps([*told, *self.together.besides()]))]
+        families = joined(together, summed=SUMMED, least=LEAST)
+        return {
+            labels[-1][1]: number
+            for one in families
+            for (name, labels), number in one.samples.items()
+            if name == metric
+        }
+
+
+BYTES = "photo_api_photo_upload_size_total_bytes"
+
+
+def test_of_several_processes_the_biggest_are_those_of_all_together() -> None:
+    several = Several(2, most=2)
+    first, second = several.houses
+    for metrics, user, size in ((first, 1, 50), (first, 2, 60), (first, 3, 40), (second, 3, 40), (second, 4, 10)):
+        metrics.stored("photo", user, size)
+    assert several.look(BYTES) == {"2": 60, OTHER: 140}
+    second.stored("photo", 3, 1)
+    first.stored("photo", 3, 1)
+    assert several.look(BYTES) == {"2": 60, "3": 2, OTHER: 140}, "3 had 40 and 40: together more than 1"
+
+
+def test_one_who_outgrows_another_in_one_process_makes_no_sum_fall() -> None:
+    """Each by itself would drop whom the other still shows."""
+    several = Several(2, most=1)
+    first, second = several.houses
+    first.stored("photo", 1, 100)
+    second.stored("photo", 1, 1000)
+    assert several.look(BYTES) == {"1": 1100}
+    first.stored("photo", 2, 500)
+    several.look(BYTES)
+    first.stored("photo", 2, 500)
+    assert several.look(BYTES) == {"1": 1100, OTHER: 1000}
+
+
+@pytest.mark.parametrize("most", [1, 3, 10])
+def test_whoever_comes_grows_and_dies_no_sum_falls_nor_does_a_name_too_many_show(most: int) -> None:
+    several = Several(3, most)
+    before: dict[str, float] = {}
+    total = 0
+    for number in range(300):
+        user, process = number * number % 23, number % 3
+        several.houses[process].stored("photo", user, number)
+        several.houses[process].rate_limited("read", f"198.51.{user}.0/24")
+        total += number
+        if number % 50 == 49:
+            several.dies(process)
+        if number % 4:
+            continue
+        after = several.look(BYTES)
+        risen = {name: after[name] - before.get(name, 0.0) for name in after if name in before}
+        assert min(risen.values(), default=0) >= 0
+        assert len(after.keys() - {OTHER}) <= most
+        assert len(several.look("photo_api_rate_limit_hits_total").keys() - {OTHER}) <= most
+        grown = sum(after.values()) - sum(number for name, number in before.items() if name in after)
+        assert grown == total, "nothing is lost, and nothing counts twice"
+        total = 0
+        before = after
 
 
 def test_growth_shows_nothing_until_somebody_counted() -> None:

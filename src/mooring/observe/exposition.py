@@ -5,7 +5,7 @@ prometheus_client's own writer names every counter `…_total`; a guide's name i
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -20,9 +20,10 @@ class Family:
     samples: dict[tuple[str, Labels], float]  # by their own name (`…_bucket`) and labels
 
 
-def families_of(registry: CollectorRegistry) -> list[Family]:
+def families_of(collector: Collector) -> list[Family]:
+    """Of a registry, or of one that it holds."""
     found = []
-    for metric in registry.collect():
+    for metric in collector.collect():
         samples = {(one.name, tuple(one.labels.items())): one.value for one in metric.samples}
         if not samples:
             continue

@@ -16,7 +16,7 @@ from mooring.observe.of_recordings import OfRecordings
 from mooring.observe.of_requests import OfRequests
 from mooring.observe.of_telling import OfTelling
 from mooring.observe.of_uploads import OfUploads
-from mooring.observe.tally import Spread
+from mooring.observe.tally import Handed, Ranked, Spread
 from mooring.observe.words import SERVICES, Outcome, Service
 
 EXTERNAL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -51,6 +51,7 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAcce
         self._count_arrivals(self.registry)
         self.growth = Growth(most, self.registry)
         self._count_telling(self.registry)
+        self.ranked = {one.name: one for one in vars(self).values() if isinstance(one, Ranked)}
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
         self.ready = Gauge(
@@ -115,6 +116,17 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAcce
 
     def processed(self, kind: str, outcome: Outcome, seconds: float) -> None:
         self.processing_seconds.labels(kind, outcome).observe(seconds)
+
+    # ── one of several processes ──
+
+    def rank_elsewhere(self) -> None:
+        """Who has a series of their own is decided in one place, or what one process no longer shows would be a fall
+        of the sum."""
+        for one in self.ranked.values():
+            one.rank_elsewhere()
+
+    def hand_on(self) -> dict[str, list[Handed]]:
+        return {name: counted for name, one in self.ranked.items() if (counted := one.hand_on())}
 
     # ── a look ──
 

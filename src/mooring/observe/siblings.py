@@ -10,13 +10,10 @@ import time
 from itertools import count
 from threading import Thread
 
-import structlog
-
-from mooring.observe.exposition import joined, text_of
+from mooring.errors import SiblingsNotHeard
+from mooring.observe.exposition import Family, joined, text_of
 from mooring.observe.frames import Channel, packed, unpacked
 from mooring.observe.metrics import LEAST, SUMMED, Metrics
-
-log = structlog.get_logger()
 
 ANSWER_SECONDS = 2.0  # the parent waits for less than that
 
@@ -25,6 +22,7 @@ class Siblings:
     def __init__(self, end: socket.socket, metrics: Metrics) -> None:
         self._end = end
         self._metrics = metrics
+        metrics.rank_elsewhere()
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[list[list[object]]]] = {}
         self._channel: Channel | None = None
@@ -57,18 +55,17 @@ class Siblings:
 
     async def text(self) -> bytes:
         """What all of us count. What we say here is what the parent keeps of us: no figure that was shown once is ever
-        forgotten, so that no counter falls."""
-        own = self._metrics.families()
+        forgotten, so that no counter falls. Ours alone would be a fall too: rather none, where the parent is late."""
         if self._channel is None:
-            return text_of(own)
+            raise SiblingsNotHeard
         number = next(self._numbers)
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
-        self._channel.say(say="ask", id=number, families=packed(own))
+        own = self._metrics.families()
+        self._say(self._channel, "ask", own, id=number)
         try:
             others = await asyncio.wait_for(answer, ANSWER_SECONDS)
         except TimeoutError:
-            log.warning("siblings_not_heard")
-            others = []
+            raise SiblingsNotHeard from None
         finally:
             del self._asked[number]
         return text_of(joined([own, *map(unpacked, others)], summed=SUMMED, least=LEAST))
@@ -76,6 +73,9 @@ class Siblings:
     async def _hear(self, channel: Channel) -> None:
         async for told in channel.said():
             if told["say"] == "tell":
-                channel.say(say="counts", round=told["round"], families=packed(self._metrics.families()))
+                self._say(channel, "counts", self._metrics.families(), round=told["round"])
             elif (answer := self._asked.get(told["id"])) and not answer.done():  # it may have waited long enough
                 answer.set_result(told["processes"])
+
+    def _say(self, channel: Channel, what: str, own: list[Family], **more: int) -> None:
+        channel.say(say=what, families=packed(own), ranked=self._metrics.hand_on(), **more)

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 OTHER = "other"
 MOST_KNOWN = 10_000  # whose totals are kept, so that who grows is noticed
+Handed = tuple[Sequence[str], float]  # the labels, and how much
 
 
 class Tally(Collector):
@@ -56,6 +57,7 @@ class Ranked(Tally):
         self, name: str, documentation: str, labels: Sequence[str], *, most: int, registry: CollectorRegistry
     ) -> None:
         self.most = most
+        self._is_shown = True
         self._before: dict[str, float] = {}  # what was counted for them while they had no series
         self._named: dict[str, dict[tuple[str, ...], float]] = {}  # by the other labels
         self._others: dict[tuple[str, ...], float] = {}
@@ -79,7 +81,30 @@ class Ranked(Tally):
         self._before[who] = self._before.get(who, 0.0) + by
         return self._others
 
+    def rank_elsewhere(self) -> None:
+        """From now on what is counted here is handed on to where that of several processes is ranked, and shown."""
+        self.most = MOST_KNOWN
+        self._is_shown = False
+
+    def hand_on(self) -> list[Handed]:
+        """What was counted since the last time; it is somebody else's from here on."""
+        counted = [((*others, OTHER), number) for others, number in self._others.items()]
+        for who, series in self._named.items():
+            counted += [((*others, who), number) for others, number in series.items()]
+        self._named, self._others, self._before = {}, {}, {}
+        return counted
+
+    def take(self, counted: Iterable[Handed]) -> None:
+        """What somebody hands on. The biggest first: while there is room for all, they get it."""
+        for (*others, who), number in sorted(counted, key=lambda one: -one[1]):
+            if who == OTHER:
+                self._others[tuple(others)] = self._others.get(tuple(others), 0.0) + number
+            else:
+                self.count(who, tuple(others), number)
+
     def collect(self) -> Iterable[Metric]:
+        if not self._is_shown:
+            return []
         self._rank()
         self.values = {(*others, OTHER): number for others, number in self._others.items()}
         for who, series in self._named.items():
@@ -94,7 +119,10 @@ class Ranked(Tally):
         waiting = {who: total for who, total in self._before.items() if who not in named}
         top = set(_largest(named | waiting, self.most))
         for gone in self._named.keys() - top:
-            del self._named[gone]
+            for others, number in self._named.pop(gone).items():  # what nobody has seen of it yet goes to the others
+                unseen = number - self.values.get((*others, gone), 0.0)
+                if unseen:
+                    self._others[others] = self._others.get(others, 0.0) + unseen
             self._before[gone] = named[gone]
         for come in top - self._named.keys():
             self._named[come] = {}

@@ -77,6 +77,7 @@ STATUS: dict[type[errors.MooringError], tuple[int, str]] = {
     errors.ObjectChanged: (412, "OBJECT_CHANGED"),
     errors.StorageUnavailable: (500, "STORAGE_UNAVAILABLE"),
     errors.DatabaseUnavailable: (500, "DATABASE_UNAVAILABLE"),
+    errors.SiblingsNotHeard: (503, "SIBLINGS_NOT_HEARD"),
     errors.SetupProblem: (500, "SETUP_PROBLEM"),
 }
 
