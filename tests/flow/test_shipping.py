@@ -91,6 +91,41 @@ async def test_only_what_failed_is_sent_again_and_what_never_will_be_taken_is_no
     assert dropped(metrics, "refused") == 1
 
 
+async def test_lines_that_are_refused_are_no_failure_of_calls_that_took_others(collector: Collector) -> None:
+    metrics = Metrics()
+    unfit = {number: "The project(x) is not registered" for number in (1, 2, 3)}
+    collector.faults = [lambda _: unfit] * 3
+    async with shipping(collector.url, metrics) as shipper:
+        shipper.take([line(number) for number in range(3 * MOST_IN_BULK)])
+    assert len(collector.logs) == 3 * MOST_IN_BULK - 9
+    assert (collector.requests, dropped(metrics, "refused"), failed(metrics)) == (3, 9, 0)
+
+
+async def test_lines_that_the_answer_says_nothing_of_are_sent_again(collector: Collector) -> None:
+    metrics = Metrics()
+
+    def short(logs: Sequence[dict[str, Any]]) -> web.Response:
+        """It tells of the first two, and takes them."""
+        collector.logs += logs[:2]
+        results = [{"isSuccessful": True, "resultMessage": "Success"}] * 2
+        return web.json_response({"header": {"isSuccessful": True}, "body": {"data": {"resultList": results}}})
+
+    collector.faults = [short]
+    async with shipping(collector.url, metrics) as shipper:
+        shipper.take([line(number) for number in range(5)])
+    assert numbers(collector.logs) == [0, 1, 2, 3, 4]
+    assert (collector.requests, dropped(metrics, "refused"), failed(metrics)) == (2, 0, 0)
+
+
+async def test_lines_that_no_answer_ever_speaks_of_are_let_go_and_counted(collector: Collector) -> None:
+    metrics = Metrics()
+    none = {"header": {"isSuccessful": True}, "body": {"data": {"resultList": []}}}
+    collector.faults = [lambda _: web.json_response(none)] * MOST_ATTEMPTS
+    async with shipping(collector.url, metrics) as shipper:
+        shipper.take([line(1), line(2)])
+    assert (collector.logs, dropped(metrics, "refused"), failed(metrics)) == ([], 2, MOST_ATTEMPTS)
+
+
 async def test_what_is_refused_again_and_again_is_let_go(collector: Collector) -> None:
     metrics = Metrics()
     collector.faults = [lambda _: {0: "Internal error"}] * MOST_ATTEMPTS
@@ -103,7 +138,7 @@ async def test_a_key_that_nobody_knows_costs_one_attempt_each(collector: Collect
     metrics = Metrics()
     async with shipping(collector.url, metrics, key="unknown") as shipper:
         shipper.take([line(1), line(2)])
-    assert (collector.requests, dropped(metrics, "refused"), failed(metrics)) == (1, 2, 2)
+    assert (collector.requests, dropped(metrics, "refused"), failed(metrics)) == (1, 2, 1)
 
 
 async def test_while_the_service_is_away_nothing_is_lost_that_there_is_room_for(collector: Collector) -> None:
@@ -121,7 +156,7 @@ async def test_while_the_service_is_away_nothing_is_lost_that_there_is_room_for(
         assert "photo_api_log_queue_size 100.0" in text
         assert 'photo_api_log_lines_dropped_total{reason="full"} 30.0' in text
     assert numbers(collector.logs) == list(range(100))
-    assert failed(metrics) == 3
+    assert failed(metrics) == 4, "each of the calls that failed, once"
     assert "photo_api_log_queue_size 0.0" in metrics.text().decode()
 
 
@@ -130,7 +165,7 @@ async def test_a_request_that_is_refused_as_such_is_not_sent_for_ever(collector:
     collector.faults = [lambda _: web.Response(status=400)]
     async with shipping(collector.url, metrics) as shipper:
         shipper.take([line(1), line(2)])
-    assert (collector.requests, dropped(metrics, "refused")) == (1, 2)
+    assert (collector.requests, dropped(metrics, "refused"), failed(metrics)) == (1, 2, 1)
 
 
 async def test_the_end_is_bounded_and_what_is_left_is_counted() -> None:

@@ -163,12 +163,8 @@ class Several:
         told = [self.tell(one) for one in self.houses]
         together = [unpacked(one) for one in json.loads(json.dumps([*told, *self.together.besides()]))]
         families = joined(together, summed=SUMMED, least=LEAST)
-        return {
-            labels[-1][1]: number
-            for one in families
-            for (name, labels), number in one.samples.items()
-            if name == metric
-        }
+        samples = [sample for one in families for sample in one.samples.items()]
+        return {labels[-1][1]: number for (name, labels), number in samples if name == metric}
 
 
 BYTES = "photo_api_photo_upload_size_total_bytes"

@@ -160,6 +160,7 @@ class Shipper:
 
     def _judged(self, bulk: Sequence[Record], answer: httpx.Response) -> list[Record]:
         if answer.status_code >= 400:
+            self._metrics.external_failed("log_service")
             return self._refused(bulk, f"it answers {answer.status_code}")
         try:
             told = answer.json()
@@ -170,8 +171,11 @@ class Shipper:
             outcomes = [(bool(one["isSuccessful"]), str(one.get("resultMessage", ""))) for one in results]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Away("its answer is none of its own") from None
+        outcomes += [(False, "no word of it")] * (len(bulk) - len(outcomes))
+        if not any(is_done for is_done, _ in outcomes):  # lines have a counter of their own: this is of calls
+            self._metrics.external_failed("log_service")
         left = []
-        for record, (is_done, message) in zip(bulk, outcomes, strict=False):  # of what is missing nothing is known
+        for record, (is_done, message) in zip(bulk, outcomes, strict=False):
             if is_done:
                 continue
             record.attempts += 1
@@ -183,7 +187,6 @@ class Shipper:
 
     def _refused(self, records: Sequence[Record], why: str) -> list[Record]:
         self._drop("refused", len(records))
-        self._metrics.external_failed("log_service")
         if time.monotonic() - self._told_at > PAUSES[-1]:  # a line about each line that is refused would never end
             self._told_at = time.monotonic()
             log.warning("log_lines_refused", count=len(records), why=why)

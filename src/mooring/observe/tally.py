@@ -88,7 +88,7 @@ class Ranked(Tally):
 
     def hand_on(self) -> list[Handed]:
         """What was counted since the last time; it is somebody else's from here on."""
-        counted = [((*others, OTHER), number) for others, number in self._others.items()]
+        counted: list[Handed] = [((*others, OTHER), number) for others, number in self._others.items()]
         for who, series in self._named.items():
             counted += [((*others, who), number) for others, number in series.items()]
         self._named, self._others, self._before = {}, {}, {}
