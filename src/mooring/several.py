@@ -78,43 +78,64 @@ class Several:
         for asked in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(asked, self._asked_to_stop.set)
         keeping = [asyncio.create_task(self._keep(number)) for number in range(self._settings.processes)]
+        for one in keeping:
+            one.add_done_callback(lambda _: self._asked_to_stop.set())  # a bug of ours must not go unheard
         await self._asked_to_stop.wait()
         await self._stop(keeping)
+        for one in keeping:
+            if one.done():
+                one.result()
         if self._failure:
             raise SetupProblem(self._failure)
 
     async def _keep(self, number: int) -> None:
-        """One child after the other. One that never was ready says itself why: another would fare no better."""
+        """One child after the other, until we are asked to stop, or until one of the first can't serve."""
         while not self._asked_to_stop.is_set():
-            child = await self._start(number)
-            hearing = asyncio.create_task(self._hear(child))
-            if self._asked_to_stop.is_set():
-                child.process.terminate()
-            status = await child.process.wait()
-            await hearing  # to the end of what it said
-            self._bury(child)
-            if self._asked_to_stop.is_set():
-                return
-            if not child.is_ready:
-                self._failure = f"A server process ended with {status} before it was ready."
-                self._asked_to_stop.set()
-                return
-            log.error("server_process_died", number=number, status=status)
+            try:
+                child = await self._start(number)
+            except OSError as failure:  # no room for another process or file
+                if not self._was_greeted:
+                    self._failure = f"A server process can't be started: {failure.strerror or failure}."
+                    return
+                log.error("server_process_not_started", number=number, why=str(failure))
+            else:
+                status = await self._live(child)
+                if self._asked_to_stop.is_set():
+                    return
+                if not child.is_ready and not self._was_greeted:  # it said itself why
+                    self._failure = f"A server process ended with {status} before it was ready."
+                    return
+                log.error("server_process_died", number=number, status=status)
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _live(self, child: Child) -> int:
+        """To its end, and to the end of what it said."""
+        hearing = asyncio.create_task(self._hear(child))
+        if self._asked_to_stop.is_set():
+            child.process.terminate()
+        status = await child.process.wait()
+        await hearing
+        self._bury(child)
+        return status
 
     async def _start(self, number: int) -> Child:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "mooring.one_of_several",
-                json.dumps(self._told(number, theirs)),
-                stdin=asyncio.subprocess.PIPE,  # never written to: it ends when we do
-                pass_fds=[self._listening.fileno(), theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for us: they are asked to stop, once
-            )
-        child = self._children[number] = Child(number, process, await Channel.on(ours))
+            channel = await Channel.on(ours)
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "mooring.one_of_several",
+                    json.dumps(self._told(number, theirs)),
+                    stdin=asyncio.subprocess.PIPE,  # never written to: it ends when we do
+                    pass_fds=[self._listening.fileno(), theirs.fileno()],
+                    start_new_session=True,  # Ctrl-C is for us: they are asked to stop, once
+                )
+            except OSError:
+                await channel.close()
+                raise
+        child = self._children[number] = Child(number, process, channel)
         return child
 
     def _told(self, number: int, end: socket.socket) -> dict[str, Any]:

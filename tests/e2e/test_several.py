@@ -1,17 +1,25 @@
 """Several server processes behind one address: one sum, one start, one stop; and a worker that shows what it counts."""
 
+import asyncio
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import asyncpg
 import httpx
 import psutil  # type: ignore[import-untyped,unused-ignore]
+import pytest
 
 from mooring.db.migrate import LOCK
+from mooring.errors import SetupProblem
+from mooring.server import listen
+from mooring.settings import Settings
+from mooring.several import Several
 from servers.serving import Mooring, Serving, until
 from servers.waiting import until as until_told
 
@@ -105,6 +113,29 @@ def test_one_that_can_not_start_ends_all_with_a_sentence(mooring: Mooring) -> No
     said = serving.err.read_text()
     assert "MOORING_SECRET is too weak" in said
     assert "Traceback" not in said
+
+
+def test_one_that_died_is_replaced_as_soon_as_there_is_room_for_it(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "2")
+    serving.get("/health")
+    parent, first = psutil.Process(serving.process.pid), children(serving)[0]
+    before = parent.rlimit(psutil.RLIMIT_NOFILE)
+    parent.rlimit(psutil.RLIMIT_NOFILE, (3, before[1]))  # what it has open stays; one more it can't have
+    first.send_signal(signal.SIGKILL)
+    until(lambda: [line for line in serving.events if line["event"] == "server_process_not_started"])
+    parent.rlimit(psutil.RLIMIT_NOFILE, before)
+    until(lambda: len(children(serving)) == 2)
+    until(lambda: all(answer.status_code == 200 for answer in ask(serving, "/metrics", 6)))
+    assert serving.end() == 0
+
+
+async def test_where_none_can_be_started_it_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    settings = Settings(data=tmp_path / "data", processes=2)
+    with listen("127.0.0.1", 0) as listening:
+        async with asyncio.timeout(20):
+            with pytest.raises(SetupProblem, match="server process can't be started: No such file"):
+                await Several(settings, listening, "127.0.0.1").run()
 
 
 def test_one_that_hangs_holds_nobody_up(mooring: Mooring) -> None:

@@ -93,7 +93,7 @@ async def test_only_what_failed_is_sent_again_and_what_never_will_be_taken_is_no
 
 async def test_lines_that_are_refused_are_no_failure_of_calls_that_took_others(collector: Collector) -> None:
     metrics = Metrics()
-    unfit = {number: "The project(x) is not registered" for number in (1, 2, 3)}
+    unfit = dict.fromkeys((1, 2, 3), "The project(x) is not registered")
     collector.faults = [lambda _: unfit] * 3
     async with shipping(collector.url, metrics) as shipper:
         shipper.take([line(number) for number in range(3 * MOST_IN_BULK)])
