@@ -1,11 +1,12 @@
 """The application: routers, errors, middleware, and the house for as long as it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring import __version__, clock
@@ -98,18 +99,19 @@ def create_app(settings: Settings, *, clock: Clock = clock.now) -> FastAPI:
     errors.install(app)
     app.state.metrics = metrics
     app.state.siblings = None  # of one of several processes: the way to what the others count
-    app.doors = _doors(app, settings, metrics)
+    routes = [*app.routes, *(route for module in routed for route in module.router.routes)]
+    app.doors = _doors(app, settings, metrics, routes)
     _document_hot_routes(app)
     return app
 
 
-def _doors(app: Application, settings: Settings, metrics: Metrics) -> ASGIApp:
+def _doors(app: Application, settings: Settings, metrics: Metrics, routes: Sequence[BaseRoute]) -> ASGIApp:
     """From the outside in: name, limit and measure; CORS where a page asks; limits; the hot routes; FastAPI."""
     inner: ASGIApp = HotDoor(super(Application, app).__call__, HOT)
     if settings.rate_limits:
         store = settings.rate_limit_store
         url = store.get_secret_value() if store else None
-        inner = app.limits = LimitsDoor(inner, metrics, settings.rate_limit_items, url)
+        inner = app.limits = LimitsDoor(inner, metrics, settings.rate_limit_items, url, routes)
     cors = Cors(
         inner,
         allow_origins=settings.cors_origins,

@@ -43,6 +43,39 @@ def test_health_checks_do_not_hide_errors(tmp_path: Path) -> None:
     both("HighErrorRate", ERRORS, tmp_path, hidden, is_wrong_by_firing=False)
 
 
+BLOCKED = [(REQUEST.format("/auth/login", 429), "0+600x25"), (REQUEST.format("none", 429), "0+300x25")]
+
+
+def test_a_flood_that_the_limits_refuse_does_not_hide_errors(tmp_path: Path) -> None:
+    flooded = [
+        *BLOCKED,
+        (REQUEST.format("/albums", 200), "0+80x25"),
+        (REQUEST.format("/albums", 500), "0+20x25"),
+    ]
+    both("HighErrorRate", ERRORS, tmp_path, flooded, is_wrong_by_firing=False)
+
+
+def test_nor_does_it_make_the_slow_quick(tmp_path: Path) -> None:
+    name = 'http_request_duration_seconds_{}{{handler="{}",status="{}",method="GET"{}}}'
+    traffic = []
+    for handler, status, quick, each in (("/albums", 200, 10, 20), ("none", 429, 900, 900)):
+        counts = {"0.5": quick, "5.0": each, "+Inf": each}
+        traffic += [(name.format("bucket", handler, status, f',le="{le}"'), f"0+{n}x30") for le, n in counts.items()]
+        traffic.append((name.format("count", handler, status, ""), f"0+{each}x30"))
+    as_written = "histogram_quantile(0.95, sum(rate(http_request_duration_seconds_bucket[5m])) by (le)) > 3"
+    both("SlowResponseTime", as_written, tmp_path, traffic, is_wrong_by_firing=False)
+
+
+def test_nor_does_it_spare_the_error_budget(tmp_path: Path) -> None:
+    flooded = [
+        (REQUEST.format("none", 429), "0+9000x140"),
+        (REQUEST.format("/albums", 200), "0+970x140"),
+        (REQUEST.format("/albums", 500), "0+30x140"),
+    ]
+    told = Situation("flooded", flooded).fires("ErrorBudgetBurnsInTwoDays", 65)
+    proven(tmp_path, [(only(["ErrorBudgetBurnsInTwoDays"]), [told])])
+
+
 def test_an_instance_that_is_gone_is_down(tmp_path: Path) -> None:
     gone = [(READY, "1x5 stale"), (UP, "1x5 0x30")]
     both("ServiceDown", "photo_api_ready == 0", tmp_path, gone, is_wrong_by_firing=False)

@@ -59,7 +59,19 @@ async def test_one_too_many_is_refused_in_the_envelope_and_told_when_to_come_aga
         assert counted(app, requests, endpoint="read", status="blocked") == 2
         hits = counted(app, "photo_api_rate_limit_hits_total", endpoint="read", client_id="203.0.113.0/24")
         assert hits == 2
-        assert counted(app, "http_requests_total", method="GET", handler="none", status="429") == 2
+        assert counted(app, "http_requests_total", method="GET", handler=READ, status="429") == 2
+        assert await statuses(client, 1, "/photos/1/image") == [429]
+        assert counted(app, "http_requests_total", method="GET", handler="none", status="429") == 1
+
+
+async def test_refusals_are_counted_where_runbooks_look_for_them(database_url: str, tmp_path: Path) -> None:
+    limits = {"rate_limit_auth": "1/minute", "rate_limit_issue": "1/minute"}
+    async with serving(database_url, tmp_path, **limits) as (app, client):
+        for path in ("/auth/register", "/auth/login", "/photos/presigned-url"):
+            for _ in range(2):
+                await client.post(path, json={})
+            refusals = counted(app, "http_requests_total", method="POST", handler=path, status="429")
+            assert refusals == (1 if path != "/auth/login" else 2), path
 
 
 async def test_each_class_has_a_limit_of_its_own_and_hot_routes_are_in_it(database_url: str, tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 By address, not by user: the door stands before anybody is known; what a user may store is bounded by a quota."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from limits import RateLimitItem
 from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mooring.accounts.throttle import client_id, network_of
@@ -68,8 +69,17 @@ def _of_uppy(method: str, path: str) -> str:
 
 
 class LimitsDoor:
-    def __init__(self, app: ASGIApp, metrics: Metrics, limits: Mapping[str, RateLimitItem], store: str | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        limits: Mapping[str, RateLimitItem],
+        store: str | None,
+        routes: Iterable[BaseRoute],
+    ) -> None:
         self.app = app
+        # By which a refusal is counted. The others would have to be looked for, and a flood should not cost that.
+        self.fixed = {path: one for one in routes if "{" not in (path := getattr(one, "path", "{"))}
         self.metrics = metrics
         self.here = Here(limits)
         self.shared = _shared(store, limits, metrics.rate_limit_store_errors.inc) if store else None
@@ -87,6 +97,7 @@ class LimitsDoor:
         wait = self.here.hit(name, client) if self.shared is None else await self.shared.hit(name, client)
         if wait:
             self.metrics.rate_limited(name, client_id(client))
+            scope["route"] = self.fixed.get(scope["path"])
             response = await answer_to(HTTPConnection(scope), TooManyRequests(wait))
             await response(scope, receive, send)
             return

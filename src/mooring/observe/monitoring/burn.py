@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mooring.observe.monitoring.pace import DAY, HOUR, MINUTE, Pace
-from mooring.observe.monitoring.service_thresholds import ASKED, FAILED
+from mooring.observe.monitoring.service_thresholds import FAILED, SERVED
 from mooring.observe.monitoring.signals import FEWEST
 from mooring.observe.monitoring.thresholds import Severity
 
@@ -44,8 +44,8 @@ def recorded(window: int) -> str:
 def ratio(window: int, pace: Pace) -> str:
     """Nothing without traffic; 0 where nothing ever failed."""
     span = pace.span(window)
-    asked = f"sum(rate({ASKED}[{span}]))"
-    return f"(sum(rate({FAILED}[{span}])) or {asked} * 0) / ({asked} > 0)"
+    served = f"sum(rate({SERVED}[{span}]))"
+    return f"(sum(rate({FAILED}[{span}])) or {served} * 0) / ({served} > 0)"
 
 
 def expression(burn: Burn, pace: Pace) -> str:

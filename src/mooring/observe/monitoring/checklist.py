@@ -8,14 +8,14 @@ from typing import Literal
 
 from mooring.observe.monitoring.burn import BUDGET, GOAL
 from mooring.observe.monitoring.guide_rows import ERROR_RATE
-from mooring.observe.monitoring.service_thresholds import ASKED, FAILED, TIMED
+from mooring.observe.monitoring.service_thresholds import ASKED, FAILED, SERVED, TIMED
 
 Period = Literal["day", "week", "month"]
 SPANS: dict[Period, str] = {"day": "1d", "week": "7d", "month": "30d"}
 HEADS: dict[Period, str] = {"day": "Daily checks", "week": "Weekly review", "month": "Monthly review"}
 EVERY: Sequence[Period] = ("day", "week", "month")
 
-_FAILED_SHARE = f"(sum(increase({FAILED}[{{span}}])) or vector(0)) / (sum(increase({ASKED}[{{span}}])) > 0)"
+_FAILED_SHARE = f"(sum(increase({FAILED}[{{span}}])) or vector(0)) / (sum(increase({SERVED}[{{span}}])) > 0)"
 _P95 = f"histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{TIMED}[{{span}}]{{before}})))"
 
 _FREE = 'node_filesystem_avail_bytes{mountpoint="/"}'

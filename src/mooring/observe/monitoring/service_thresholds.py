@@ -8,10 +8,12 @@ from mooring.observe.monitoring.thresholds import Measure, critical, warning
 # drains is no error.
 PROBES = "/health|/health/live|/metrics"
 ASKED = f'http_requests_total{{handler!~"{PROBES}"}}'
+# Nor is what is refused for coming too often: a flood that the limits hold off would hide the errors of everybody else.
+SERVED = f'http_requests_total{{handler!~"{PROBES}",status!="429"}}'
 FAILED = f'http_requests_total{{handler!~"{PROBES}",status=~"5.."}}'
 # How long these take is up to the client's line, or to how long somebody listens.
 TRANSFERS = "/storage/.*|/photos/|/photos/.*image|/share/.*image|/api/videos/.*stream|/uploads/stream|/ws/.*"
-TIMED = f'{{handler!~"{PROBES}|{TRANSFERS}"}}'
+TIMED = f'{{handler!~"{PROBES}|{TRANSFERS}",status!="429"}}'
 
 DOWN = 'up{job="mooring"} == 0'
 NEEDS_NO_DATABASE = "/health/live|/metrics|/docs|/openapi.json|/storage/.*|none"
@@ -39,7 +41,8 @@ PERFORMANCE = (
         Quantile("http_request_duration_seconds", TIMED),
         [warning(1), critical(3, alert="SlowResponseTime")], "s",
         why="Uploads through the server, streams and images are left out: they take as long as the client's line does, "
-        "and images have a measure of their own. A handful of requests is not judged.",
+        "and images have a measure of their own. So are quick refusals with 429, which hide the slow ones. A handful "
+        "of requests is not judged.",
     ),
     Measure(
         "SlowestResponseTime", "performance", "guide 002 §2.1", "P99 of the time to answer",
@@ -47,11 +50,11 @@ PERFORMANCE = (
         why="As ResponseTime.",
     ),
     Measure(
-        "ErrorRate", "availability", "guide 002 §2.1", "Requests answered with 5xx", Share(FAILED, ASKED),
+        "ErrorRate", "availability", "guide 002 §2.1", "Requests answered with 5xx", Share(FAILED, SERVED),
         [warning(1), critical(5, alert="HighErrorRate")], "%",
         why="Without traffic the guide's is 0/0, and of three requests one failure is 33 %: it is judged from ten "
         "requests in five minutes on. Health checks are left out: they thin the errors, and while an instance "
-        "drains they are 503.",
+        "drains they are 503. So are refusals with 429, of which a flood has as many as it likes.",
     ),
     Measure(
         "TrafficSurge", "performance", "guide 002 §2.1", "Requests, against the average of the day before",
