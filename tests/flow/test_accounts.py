@@ -248,28 +248,6 @@ def test_an_ipv6_network_counts_as_one_address() -> None:
     throttle.check("ada@example.org", "2001:db8:0:1::1")
 
 
-def test_the_window_moves_and_keeps_nothing_of_what_has_lapsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1_900_000_000.0
-    monkeypatch.setattr("time.time", lambda: now)
-    throttle = LoginThrottle()
-    for _ in range(10):
-        now += 1
-        throttle.failed("ada@example.org", HERE)
-    with pytest.raises(TooManyAttempts) as refused:
-        throttle.check("ada@example.org", HERE)
-    assert refused.value.retry_after == 291  # when the oldest of the ten lapses
-    now += 292
-    throttle.check("ada@example.org", HERE)
-
-
-def test_made_up_emails_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mooring.accounts.throttle.MOST_KEPT", 50)
-    throttle = LoginThrottle()
-    throttle.kept.events.update({f"lapsed {n}": [] for n in range(100)})
-    throttle.failed("ada@example.org", HERE)
-    assert len(throttle.kept.events) == 2
-
-
 # ── refreshing ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -11,8 +11,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from conftest import HeldClock
+from mooring.accounts.networks import client_id
 from mooring.accounts.passwords import Passwords
-from mooring.accounts.throttle import client_id
 from mooring.errors import (
     AlbumNotFound,
     MooringError,

@@ -11,8 +11,7 @@ MAY_LOOK = {
     "clock.py": "the clock itself",
     "observe/logs.py": "when a line was written",
     "web/errors.py": "when an error was answered",
-    "accounts/throttle.py": "`limits` counts by the machine's time and tells when to come again in it",
-    "web/shared_windows.py": "the same, of a limit that is counted in Redis",
+    "web/shared_windows.py": "`limits` counts by the time in Redis and tells when to come again in it",
     "storage/disk_files.py": "below the millisecond, so that no two ETags are equal",
     "storage/disk_multipart.py": "how long ago the file system says a draft was touched",
 }

@@ -1,60 +1,48 @@
 """Guessing share links and their passwords is slow, and nobody who holds a link is locked out by those who guess."""
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
 
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
-
-from mooring.accounts.throttle import drop_empty, network_of, seconds_to_wait
+from mooring.accounts.failures import Failures
+from mooring.accounts.networks import network_of
 from mooring.errors import TooManyAttempts, TooManyGuesses
 
+SECONDS = 300.0
+BESIEGED = 2  # tries from one network then
 
-@dataclass(frozen=True, slots=True)
+
 class ShareThrottle:
     """Counts failures only. Whoever shows a viewing pass is not asked."""
 
-    of_tokens: RateLimitItem = field(default_factory=lambda: RateLimitItemPerMinute(30))
-    of_password: RateLimitItem = field(default_factory=lambda: RateLimitItemPerMinute(10, 5))
-    # A link that many addresses guess at: each has fewer tries then, but one that is new there always has some.
-    of_link: RateLimitItem = field(default_factory=lambda: RateLimitItemPerMinute(100, 5))
-    of_password_besieged: RateLimitItem = field(default_factory=lambda: RateLimitItemPerMinute(2, 5))
-    kept: MemoryStorage = field(default_factory=MemoryStorage)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.of_tokens = Failures(30, 60.0, clock)
+        self.of_password = Failures(10, SECONDS, clock)
+        # A link that many addresses guess at: each has fewer tries then, but one that is new there always has some.
+        self.of_link = Failures(100, SECONDS, clock)
 
     def check_tokens(self, address: str) -> None:
-        key = ("token", network_of(address))
-        if not self._window.test(self.of_tokens, *key):
-            raise TooManyGuesses(seconds_to_wait(self._window, self.of_tokens, *key))
+        if wait := self.of_tokens.wait(network_of(address)):
+            raise TooManyGuesses(wait)
 
     def unknown_token(self, address: str) -> None:
         """Of a thousand sent at once, too, only so many are told that there is no such link."""
-        drop_empty(self.kept)
-        key = ("token", network_of(address))
-        if not self._window.hit(self.of_tokens, *key):
-            raise TooManyGuesses(seconds_to_wait(self._window, self.of_tokens, *key))
+        self.check_tokens(address)
+        self.of_tokens.count(network_of(address))
 
     def try_password(self, link_id: int, address: str) -> None:
         """Counted before it is known to be wrong: two that are checked at the same time are two."""
-        drop_empty(self.kept)
-        besieged = not self._window.test(self.of_link, "link", str(link_id))
-        limit = self.of_password_besieged if besieged else self.of_password
         key = _here(link_id, address)
-        if not self._window.test(limit, *key):
-            raise TooManyAttempts(seconds_to_wait(self._window, limit, *key))
-        for counted in (self.of_password, self.of_password_besieged):
-            self._window.hit(counted, *key)
+        is_besieged = self.of_link.wait(str(link_id)) > 0
+        if wait := self.of_password.wait(*key, most=BESIEGED if is_besieged else None):
+            raise TooManyAttempts(wait)
+        self.of_password.count(*key)
 
     def wrong_password(self, link_id: int) -> None:
-        self._window.hit(self.of_link, "link", str(link_id))
+        self.of_link.count(str(link_id))
 
     def right_password(self, link_id: int, address: str) -> None:
-        for limit in (self.of_password, self.of_password_besieged):
-            self._window.clear(limit, *_here(link_id, address))
-
-    @property
-    def _window(self) -> MovingWindowRateLimiter:
-        return MovingWindowRateLimiter(self.kept)
+        self.of_password.take_back(*_here(link_id, address))
 
 
-def _here(link_id: int, address: str) -> tuple[str, ...]:
-    return "password", str(link_id), network_of(address)
+def _here(link_id: int, address: str) -> tuple[str, str]:
+    return str(link_id), network_of(address)

@@ -11,8 +11,8 @@ from time import perf_counter
 
 import structlog
 
+from mooring.accounts.networks import client_id
 from mooring.accounts.passwords import Passwords
-from mooring.accounts.throttle import client_id
 from mooring.accounts.users import PASSWORD_MOST
 from mooring.clock import Clock
 from mooring.db.pool import Database

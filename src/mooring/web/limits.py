@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mooring.accounts.throttle import client_id, network_of
+from mooring.accounts.networks import client_id, network_of
 from mooring.errors import TooManyRequests
 from mooring.observe.metrics import Metrics
 from mooring.web.errors import answer_to
