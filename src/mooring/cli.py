@@ -123,6 +123,12 @@ def events(
             help="The queue: sqs://, amqp://, nats://, kafka:// or redis://; forms: docs/how-to/storage-events.md",
         ),
     ],
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=0, max=65535, help="Port for /metrics and /health [default: MOORING_EVENTS_METRICS_PORT]"
+        ),
+    ] = None,
     data: Data = None,
 ) -> None:  # fmt: skip
     """Take storage's events from a queue, in a process of its own.
@@ -130,7 +136,8 @@ def events(
     Any number may run. What is told is looked at in storage; a message is forgotten once it is settled.
     """
     with explained():
-        listen(settings_of(data), source)
+        asked = {} if metrics_port is None else {"events_metrics_port": metrics_port}
+        listen(settings_of(data).model_copy(update=asked), source)
 
 
 @app.command()

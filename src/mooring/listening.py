@@ -6,10 +6,13 @@ import sys
 
 import uvloop
 
+from mooring import __version__
 from mooring.consumers.address import Source, source_of
 from mooring.consumers.receiver import Receiver
 from mooring.errors import TriggerOff
+from mooring.observe.doorway import doorway_if
 from mooring.observe.logs import configure_logs
+from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
 from mooring.wiring import open_house
 
@@ -28,10 +31,19 @@ async def _listen(settings: Settings, source: Source) -> None:
     stopping = asyncio.Event()
     for asked in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(asked, stopping.set)
-    async with open_house(settings) as house:
+    metrics = Metrics(settings.metrics_top)
+    metrics.introduce(version=__version__, environment=settings.environment)
+    port, host = settings.events_metrics_port, settings.events_metrics_host
+    async with (
+        open_house(settings, metrics=metrics) as house,
+        doorway_if(port, host, metrics.text, house.status) as where,
+    ):
+        house.open_doors()
         sys.stderr.write(f"Mooring listens to {source}. Stop it with Ctrl-C.\n")
+        sys.stderr.write(f"What it counts: {where}\n" if where else "")
         sys.stderr.flush()
         await consume(settings, source, Receiver(house.storage_events), stopping)
+        house.drain()
 
 
 async def consume(settings: Settings, source: Source, receiver: Receiver, stopping: asyncio.Event) -> None:

@@ -18,6 +18,10 @@ class Watched(BaseSettings):
         None, ge=0, le=65_535, description="Port at which `mooring worker` answers `/metrics`"
     )
     worker_metrics_host: str = Field("127.0.0.1", description="... and the address")
+    events_metrics_port: int | None = Field(
+        None, ge=0, le=65_535, description="Port at which `mooring events` answers `/metrics`"
+    )
+    events_metrics_host: str = Field("127.0.0.1", description="... and the address")
     environment: str = Field("dev", description="Shown in `photo_api_app_info`")
     metrics_top: int = Field(
         100, ge=1, le=10_000, description="Users, and clients, that metrics tell apart; the rest are `other`"

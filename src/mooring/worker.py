@@ -3,16 +3,15 @@
 import asyncio
 import signal
 import sys
-from contextlib import AbstractAsyncContextManager, nullcontext
 
 import uvloop
 
 from mooring import __version__
-from mooring.observe.doorway import doorway
+from mooring.observe.doorway import doorway_if
 from mooring.observe.logs import configure_logs
 from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
-from mooring.wiring import House, open_house
+from mooring.wiring import open_house
 
 
 def work(settings: Settings) -> None:
@@ -28,7 +27,11 @@ async def _work(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(asked, asked_to_stop.set)
     metrics = Metrics(settings.metrics_top)
     metrics.introduce(version=__version__, environment=settings.environment)
-    async with open_house(settings, metrics=metrics) as house, _shown(house, settings) as where:
+    port, host = settings.worker_metrics_port, settings.worker_metrics_host
+    async with (
+        open_house(settings, metrics=metrics) as house,
+        doorway_if(port, host, metrics.text, house.status) as where,
+    ):
         working = [asyncio.create_task(one.run()) for one in house.workers]
         house.open_doors()
         sys.stderr.write(f"Mooring works on what arrives, {house.worker.concurrency} at a time. Stop it with Ctrl-C.\n")
@@ -40,10 +43,3 @@ async def _work(settings: Settings) -> None:
         for one in working:
             one.cancel()
         await asyncio.gather(*working, return_exceptions=True)
-
-
-def _shown(house: House, settings: Settings) -> AbstractAsyncContextManager[str | None]:
-    """Its metrics, where somebody asked for them. They are its own alone: each worker is scraped."""
-    if settings.worker_metrics_port is None:
-        return nullcontext()
-    return doorway(settings.worker_metrics_host, settings.worker_metrics_port, house.metrics.text, house.status)

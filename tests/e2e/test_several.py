@@ -1,6 +1,7 @@
 """Several server processes behind one address: one sum, one start, one stop; and a worker that shows what it counts."""
 
 import asyncio
+import json
 import re
 import signal
 import sys
@@ -14,13 +15,15 @@ import asyncpg
 import httpx
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
+from redis import Redis as Client
 
 from mooring.db.migrate import LOCK
 from mooring.errors import SetupProblem
 from mooring.server import listen
 from mooring.settings import Settings
 from mooring.several import Several
-from servers.serving import Mooring, Serving, until
+from servers.redis import Redis
+from servers.serving import Mooring, Serving, put, until
 from servers.waiting import until as until_told
 
 ALBUMS = 'http_requests_total{method="GET",handler="/albums",status="200"} '
@@ -204,6 +207,30 @@ def guess(serving: Serving, address: str, times: int) -> None:
 def guesses(text: str) -> dict[str, float]:
     found = re.findall(r'^photo_api_share_link_brute_force_attempts_total\{client_id="(.*?)"\} (\S+)$', text, re.M)
     return {name: float(count) for name, count in found}
+
+
+def test_who_takes_events_shows_what_arrived(mooring: Mooring, redis: Redis) -> None:
+    serving = mooring.serve()
+    person = serving.sign_in()
+    issued = person.issue()
+    put(issued)
+    queue = f"{redis.url}?list=events"
+    events = mooring.start("events", "--from", queue, "--metrics-port", "0", MOORING_TRIGGERS="client,event,sweep")
+    address = until(lambda: re.search(r"What it counts: (\S+)", events.err.read_text()))[1]
+    told = {
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "photos"}, "object": {"key": issued["object_key"]}},
+    }
+    with Client.from_url(redis.url) as client:
+        client.rpush("events", json.dumps({"Records": [told]}))
+    until(lambda: person.state(issued) == "UPLOADED")
+    with httpx.Client(trust_env=False, timeout=10) as http:
+        until(lambda: number(http.get(address).text, 'photo_api_upload_arrivals_total{trigger="event"} ') == 1)
+        text = http.get(address).text
+        assert number(text, "photo_api_ready ") == 1
+        assert number(text, 'photo_api_upload_outcomes_total{kind="photo",outcome="arrived"} ') == 1
+        assert http.get(address.replace("/metrics", "/health")).status_code == 200
+    assert events.end() == 0
 
 
 def test_a_worker_shows_what_it_counts(mooring: Mooring) -> None:

@@ -1,5 +1,6 @@
 """`mooring monitoring`: what it writes, and what it says where it can't."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,16 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_what_is_exported_is_where_the_settings_say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MOORING_MONITORING_TARGETS", "10.0.0.5:8000, 10.0.0.6:8000")
+    monkeypatch.setenv("MOORING_MONITORING_WORKERS", "10.0.0.7:9101")
+    monkeypatch.setenv("MOORING_MONITORING_EVENTS", "10.0.0.7:9102,10.0.0.8:9102")
     monkeypatch.setenv("MOORING_MONITORING_RUNBOOKS", "https://wiki.example.org/books/")
     monkeypatch.setenv("MOORING_MONITORING_SLACK_URL_FILE", "/etc/slack")
     assert RUN.invoke(app, ["monitoring", "export", "--out", "there"]).exit_code == 0
-    assert '- "10.0.0.6:8000"' in (tmp_path / "there/prometheus.yml").read_text()
+    scraped = (
+        (tmp_path / "there/prometheus.yml").read_text().partition('job_name: "mooring"')[2].partition("- job_name")[0]
+    )
+    found = re.findall(r'- "(\S+)"', scraped)
+    assert found == ["10.0.0.5:8000", "10.0.0.6:8000", "10.0.0.7:9101", "10.0.0.7:9102", "10.0.0.8:9102"]
     assert 'api_url_file: "/etc/slack"' in (tmp_path / "there/alertmanager.yml").read_text()
     rules = (tmp_path / "there/rules/availability.yml").read_text()
     assert 'runbook_url: "https://wiki.example.org/books/availability.md#service"' in rules

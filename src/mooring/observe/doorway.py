@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from mooring.errors import SetupProblem
 
@@ -35,6 +35,13 @@ async def doorway(host: str, port: int, text: Callable[[], bytes], status: Statu
     async with server:
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{server.sockets[0].getsockname()[1]}/metrics"
+
+
+def doorway_if(
+    port: int | None, host: str, text: Callable[[], bytes], status: Status
+) -> AbstractAsyncContextManager[str | None]:
+    """Where somebody asked for it. It shows what this process counts alone: each is scraped."""
+    return nullcontext() if port is None else doorway(host, port, text, status)
 
 
 async def _answer_to(head: bytes, text: Callable[[], bytes], status: Status) -> bytes:

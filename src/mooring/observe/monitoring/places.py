@@ -18,6 +18,8 @@ class Places(BaseSettings):
     )
 
     targets: Several = Field(["127.0.0.1:8000"], description="Where Prometheus finds `mooring serve`, by commas")
+    workers: Several = Field([], description="... `mooring worker --metrics-port`")
+    events: Several = Field([], description="... `mooring events --metrics-port`")
     machines: Several = Field(["127.0.0.1:9100"], description="... node_exporter")
     alertmanagers: Several = Field(["127.0.0.1:9093"], description="... Alertmanager")
     prometheus: str = Field("http://127.0.0.1:9090", description="Where Grafana, preview and report find Prometheus")
@@ -32,7 +34,7 @@ class Places(BaseSettings):
     smtp_password_file: str | None = Field(None, description="File with that user's password")
     webhook_url: str | None = Field(None, description="Every alert is posted there as JSON too")
 
-    @field_validator("targets", "machines", "alertmanagers", mode="before")
+    @field_validator("targets", "workers", "events", "machines", "alertmanagers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -15,7 +15,11 @@ def prometheus(places: Places, pace: Pace = LIFE) -> dict[str, Any]:
         "rule_files": ["rules/*.yml"],
         "alerting": {"alertmanagers": [_found(places.alertmanagers)]},
         "scrape_configs": [
-            {"#": "The rules know these two by their job's name.", "job_name": "mooring", **_found(places.targets)},
+            {
+                "#": "The rules know these two by their job's name.",
+                "job_name": "mooring",
+                **_found([*places.targets, *places.workers, *places.events]),
+            },
             {"job_name": "node", **_found(places.machines)},
         ],
     }
