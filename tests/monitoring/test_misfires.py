@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from monitoring.made import REQUEST, A
+from monitoring.made import IS_UP, MACHINE, OUTCOME, REQUEST, STEP, A
 from monitoring.promtool import Situation, only, proven
 
 ERRORS = """sum(rate(http_requests_total{status=~"5.."}[5m])) / sum(rate(http_requests_total[5m])) * 100 > 5"""
@@ -14,12 +14,21 @@ READY = f"photo_api_ready{{{A}}}"
 UP = f"up{{{A}}}"
 
 
-def both(alert: str, guides: str, tmp_path: Path, series: list[tuple[str, str]], *, is_wrong_by_firing: bool) -> None:
+def both(
+    alert: str,
+    guides: str,
+    tmp_path: Path,
+    series: list[tuple[str, str]],
+    *,
+    is_wrong_by_firing: bool,
+    at: float = 10,
+    step: int = STEP,
+) -> None:
     """The guide's rule is wrong about these metrics, ours is right."""
-    guide = Situation("as written", series)
-    ours = Situation("as shipped", series)
-    _ = guide.fires(alert, 10) if is_wrong_by_firing else guide.silent(alert, 10)
-    _ = ours.silent(alert, 10) if is_wrong_by_firing else ours.fires(alert, 10)
+    guide = Situation("as written", series, step=step)
+    ours = Situation("as shipped", series, step=step)
+    _ = guide.fires(alert, at) if is_wrong_by_firing else guide.silent(alert, at)
+    _ = ours.silent(alert, at) if is_wrong_by_firing else ours.fires(alert, at)
     written: dict[str, Any] = {"groups": [{"name": "guide", "rules": [{"alert": alert, "expr": guides, "for": "2m"}]}]}
     proven(tmp_path, [(written, [guide]), (only([alert]), [ours])])
 
@@ -125,6 +134,59 @@ def test_a_slow_line_is_not_a_slow_server(tmp_path: Path) -> None:
         traffic.append((name.format("count", handler, ""), "0+50x30"))
     as_written = "histogram_quantile(0.95, sum(rate(http_request_duration_seconds_bucket[5m])) by (le)) > 3"
     both("SlowResponseTime", as_written, tmp_path, traffic, is_wrong_by_firing=True)
+
+
+def test_a_disk_that_is_not_the_first_is_full_too(tmp_path: Path) -> None:
+    disks = []
+    for mountpoint, device, free in (("/", "/dev/vda", 50), ("/data", "/dev/vdb", 5)):
+        labels = f'{MACHINE},fstype="ext4",mountpoint="{mountpoint}",device="{device}"'
+        disks += [
+            (f"node_filesystem_avail_bytes{{{labels}}}", f"{free}e9x30"),
+            (f"node_filesystem_size_bytes{{{labels}}}", "100e9x30"),
+        ]
+    as_written = (
+        """(node_filesystem_avail_bytes{mountpoint="/"} / node_filesystem_size_bytes{mountpoint="/"}) * 100 < 10"""
+    )
+    both("LowDiskSpace", as_written, tmp_path, disks, is_wrong_by_firing=False)
+
+
+def test_what_storage_tells_of_needs_no_confirm(tmp_path: Path) -> None:
+    told = [
+        (f'photo_api_presigned_url_generation_total{{{A},result="success"}}', "0+20x30"),
+        (f'photo_api_photo_upload_confirm_total{{{A},result="success"}}', "0x30"),
+        (OUTCOME.format("arrived"), "0+20x30"),
+        (OUTCOME.format("incomplete"), "0x30"),
+    ]
+    as_written = """sum(rate(photo_api_photo_upload_confirm_total{result="success"}[5m]))
+        / sum(rate(photo_api_presigned_url_generation_total{result="success"}[5m])) * 100 < 60"""
+    both("UploadCompletionCritical", as_written, tmp_path, told, is_wrong_by_firing=True)
+
+
+def test_a_deletion_is_no_growth(tmp_path: Path) -> None:
+    """Prometheus takes a gauge that falls for a counter that began anew."""
+    used = [(f"photo_api_object_storage_usage_bytes{{{A}}}", "100e9x70 70e9x30")]
+    as_written = """rate(photo_api_object_storage_usage_bytes[1h]) * 3600
+        / photo_api_object_storage_usage_bytes * 100 > 50"""
+    both("StorageGrowthCritical", as_written, tmp_path, used, is_wrong_by_firing=True, at=80, step=60)
+
+
+def test_who_deletes_what_they_upload_uploads_all_the_same(tmp_path: Path) -> None:
+    moved = [
+        (f'photo_api_object_storage_usage_by_user_bytes{{{A},user_id="7"}}', "5e9x110"),
+        (f'photo_api_photo_upload_size_total_bytes{{{A},user_id="7"}}', "20e9x70 40e9x40"),
+        (IS_UP.name, "1x110"),
+    ]
+    as_written = """photo_api_object_storage_usage_by_user_bytes
+        - photo_api_object_storage_usage_by_user_bytes offset 1h > 10e9"""
+    both("UserUploadsCritical", as_written, tmp_path, moved, is_wrong_by_firing=False, at=80, step=60)
+
+
+def test_a_machine_that_has_just_begun_has_no_usual(tmp_path: Path) -> None:
+    """An hour after its start, some kilobytes a second are many times what it had."""
+    begun = [(f'node_network_receive_bytes_total{{{MACHINE},device="eth0"}}', "0+6e3x60 360e3+6e6x40")]
+    rates = "rate(node_network_receive_bytes_total[5m])"
+    as_written = f"{rates} > 2 * avg_over_time({rates}[1d:5m])"
+    both("NetworkInWarning", as_written, tmp_path, begun, is_wrong_by_firing=True, at=75, step=60)
 
 
 def test_service_down_waits_names_the_instance_and_notices_when_nobody_is_left(tmp_path: Path) -> None:
