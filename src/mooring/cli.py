@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from mooring import __version__, cli_monitoring
 from mooring.accounts.users import Role, create_user
 from mooring.db.embedded import Embedded, psql
 from mooring.db.migrate import migrate as apply_migrations
-from mooring.indoors import AsJson, Data, in_house, settings_of
+from mooring.indoors import AsJson, Data, counted, in_house, settings_of
 from mooring.listening import listen
 from mooring.storage.port import Step
 from mooring.terminal import explained, moment, show, span, table, told
@@ -146,7 +147,7 @@ def sweep(data: Data = None, as_json: AsJson = False) -> None:
 
     Finds the bytes that nobody told of, releases what lapsed, and gives up what never came.
     """
-    swept = asdict(in_house(data, lambda house: house.sweep.once()))
+    swept = asdict(in_house(data, lambda house: counted(house, house.sweep.once)))
     show(swept, as_json, ", ".join(f"{count} {what}" for what, count in swept.items()))
 
 
@@ -165,7 +166,8 @@ def reconcile(
 
     async def run(house: House) -> Any:
         usual = house.reconciliation
-        return await Reconciliation(usual.uploads, grace, usual.trash_life).run(dry_run=dry_run)
+        asked = Reconciliation(usual.uploads, grace, usual.trash_life)
+        return await counted(house, partial(asked.run, dry_run=dry_run))
 
     found = in_house(data, run)
     show(asdict(found), as_json, "\n".join(told(found, dry_run=dry_run)))

@@ -8,7 +8,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from mooring.library.figures import Leaving
 from mooring.observe.logs import configure_logs
+from mooring.observe.since import Since
 from mooring.settings import Settings
 from mooring.terminal import explained
 from mooring.wiring import House, open_house
@@ -26,6 +28,15 @@ def settings_of(data: Path | None) -> Settings:
     asked_for = "log_level" in settings.model_fields_set
     configure_logs(settings.log_level if asked_for else "warning", sys.stderr.buffer, settings.secrets)
     return settings
+
+
+async def counted(house: House, do: Callable[[], Awaitable[Result]]) -> Result:
+    """What it counts is shown by those that serve: this process is gone before anybody could ask it."""
+    leaving = Leaving(house.db, house.clock, Since(house.metrics))
+    try:
+        return await do()
+    finally:
+        await leaving.leave()
 
 
 def in_house(data: Path | None, do: Callable[[House], Awaitable[Result]]) -> Result:

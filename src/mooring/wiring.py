@@ -26,8 +26,10 @@ from mooring.delivery.service import Delivery
 from mooring.errors import DatabaseUnavailable, SetupProblem
 from mooring.jobs import queue
 from mooring.jobs.worker import Worker
+from mooring.library import figures
 from mooring.library.albums import Albums
 from mooring.library.direct_photos import DirectPhotos
+from mooring.library.figures import Taking
 from mooring.library.growth import Gauges
 from mooring.library.images import Images
 from mooring.library.photos import Photos
@@ -215,6 +217,7 @@ def _house(
             reconciliation.purge_trash,
             partial(queue.keep, db, limit=1000),
             telling.webhooks.keep,
+            partial(figures.forget, db),
         ),
     )
     batch = Batch(db, sweep, metrics)
@@ -254,7 +257,7 @@ def _house(
         worker=worker_of(settings, uploads, sandbox, metrics, url),
         telling=telling,
         listening=Listening(url, [notices, telling.live, *([images.recent] if delivery.signer else [])]),
-        gauges=Gauges(db, clock, metrics.growth, [batch.show_depth]),
+        gauges=Gauges(db, clock, metrics.growth, [batch.show_depth, Taking(db, clock, metrics).take]),
         disk=disk,
     )
 

@@ -45,6 +45,7 @@ def test_sweep_finds_what_nobody_told_of_and_its_json_is_nothing_but_json(moorin
     events = [json.loads(line)["event"] for line in swept.stderr.splitlines()]
     assert "upload_arrived" in events
     assert person.state(issued) == "UPLOADED"
+    until(lambda: 'photo_api_upload_arrivals_total{trigger="sweep"} 1.0' in serving.get("/metrics").text)
     again = mooring.run("sweep")
     assert (again.stdout.startswith("0 arrived, "), again.stderr) == (True, "")
 

@@ -11,8 +11,11 @@ import pytest
 
 from conftest import HeldClock
 from house.reading import ROOT
+from mooring.clock import now
 from mooring.db.pool import Database
+from mooring.library.figures import Taking
 from mooring.library.photos import Ticket
+from mooring.observe.metrics import Metrics
 from mooring.storage.s3 import S3Storage
 from servers.lambda_runtime import Lambda, container_of
 from servers.s3 import S3Server
@@ -101,6 +104,12 @@ async def test_a_function_takes_in_what_came_with_one_connection(
         assert invoke(container, bridge) == {"rejected": 1}
         assert await connections(world) == 1
         said = container.log.read_text()
+    metrics = Metrics()
+    await Taking(world.db, now, metrics).take()
+    assert metrics.arrivals.values[("function",)] == 0, "what others counted is beside what we do"
+    assert 'photo_api_upload_arrivals_total{trigger="function"} 6.0' in metrics.text().decode()
+    assert 'photo_api_storage_events_total{result="repeated"} 6.0' in metrics.text().decode()
+    assert 'photo_api_upload_outcomes_total{kind="photo",outcome="rejected"} 1.0' in metrics.text().decode()
     assert [await world.state(ticket.photo_id) for ticket in tickets + longer] == ["UPLOADED"] * 6 + ["REJECTED"]
     assert await world.story(tickets[0].photo_id) == [("issued", "client"), ("arrived", "function")]
     assert await world.db.fetchval("SELECT count(*) FROM pgqueuer") == 6

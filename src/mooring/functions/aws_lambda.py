@@ -14,7 +14,9 @@ import structlog
 
 from mooring.errors import DatabaseUnavailable, EventsNotReadable, TriggerOff
 from mooring.functions.small_house import open_storage_events
+from mooring.library.figures import Leaving
 from mooring.observe.logs import configure_logs
+from mooring.observe.since import Since
 from mooring.settings import Settings
 from mooring.storage.notifications import Heard, hear, hear_value
 from mooring.uploads.lifecycle import Trigger
@@ -38,16 +40,23 @@ class Container:
         self._closing = AsyncExitStack()
         opening = self._closing.enter_async_context(open_storage_events(settings, connections=1))
         self._events: StorageEvents = self._loop.run_until_complete(opening)
+        self._leaving = Leaving(self._events.uploads.db, self._events.uploads.clock, Since(self._events.metrics))
 
     def take(self, event: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            return self._loop.run_until_complete(self._take(event))
+            return self._loop.run_until_complete(self._counted(event))
         finally:
             self._lines.flush()  # the container may be frozen from here on
 
     def close(self) -> None:
         self._loop.run_until_complete(self._closing.aclose())
         self._loop.close()
+
+    async def _counted(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Where it fails, what it counted goes with the next call: the database may be what is away."""
+        settled = await self._take(event)
+        await self._leaving.leave()
+        return settled
 
     async def _take(self, event: Mapping[str, Any]) -> dict[str, Any]:
         messages = [one for one in _records(event) if isinstance(one, dict) and one.get("eventSource") == "aws:sqs"]

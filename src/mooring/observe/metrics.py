@@ -8,7 +8,7 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from mooring.observe.exposition import Family, families_of, text_of
+from mooring.observe.exposition import Family, families_of, joined, text_of
 from mooring.observe.growth import Growth
 from mooring.observe.of_access import OfAccess
 from mooring.observe.of_arrivals import OfArrivals
@@ -51,6 +51,7 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAcce
         self._count_arrivals(self.registry)
         self.growth = Growth(most, self.registry)
         self._count_telling(self.registry)
+        self.elsewhere: list[Family] = []  # what others counted whom nobody can ask
         self.ranked = {one.name: one for one in vars(self).values() if isinstance(one, Ranked)}
 
     def _count_presence(self, registry: CollectorRegistry) -> None:
@@ -131,7 +132,8 @@ class Metrics(OfRequests, OfUploads, OfArrivals, OfRecordings, OfTelling, OfAcce
     # ── a look ──
 
     def families(self) -> list[Family]:
-        return families_of(self.registry)
+        own = families_of(self.registry)
+        return joined([own, self.elsewhere]) if self.elsewhere else own
 
     def text(self) -> bytes:
         return text_of(self.families())

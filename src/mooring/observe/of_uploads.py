@@ -4,9 +4,10 @@ from prometheus_client import CollectorRegistry
 
 from mooring.observe.growth import Growth
 from mooring.observe.tally import Ranked, Spread, Tally
-from mooring.observe.words import RESULTS, Arrival, Result
+from mooring.observe.words import ARRIVALS, RESULTS, Arrival, Result
 
 FILE_SIZE_BUCKETS = tuple(2.0**power for power in range(14, 34, 2))  # 16 KiB to 4 GiB
+_KINDS = ("photo", "recording", "video")
 _METHODS = ("presigned", "direct")
 
 
@@ -41,7 +42,11 @@ class OfUploads:
             registry=registry,
         )
         self.outcomes = Tally(
-            "photo_api_upload_outcomes_total", "What became of uploads", ["kind", "outcome"], registry=registry
+            "photo_api_upload_outcomes_total",
+            "What became of uploads",
+            ["kind", "outcome"],
+            starts=[(kind, outcome) for kind in _KINDS for outcome in ARRIVALS],
+            registry=registry,
         )
         # The guide's name, though counters end in `_total`: hence no counter of prometheus_client's.
         self.photo_bytes = Ranked(
