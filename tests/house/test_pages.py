@@ -108,7 +108,7 @@ def default_of(about: FieldInfo) -> str | None:
     """As the page writes it; None where it is found out at run time."""
     if about.default is PydanticUndefined:
         return None
-    if about.default is None:
+    if about.default is None or about.default == []:
         return "–"
     if isinstance(about.default, list):
         return f"`{','.join(about.default)}`"
