@@ -132,6 +132,19 @@ def test_one_that_died_is_replaced_as_soon_as_there_is_room_for_it(mooring: Moor
     assert serving.end() == 0
 
 
+def test_a_replacement_that_ends_before_it_is_ready_is_no_end_for_the_others(mooring: Mooring) -> None:
+    serving = mooring.serve("--port", "0", "--processes", "2")
+    serving.get("/health")
+    first, other = children(serving)
+    first.send_signal(signal.SIGKILL)
+    second = until(lambda: next((one for one in children(serving) if one not in (first, other)), None))
+    second.send_signal(signal.SIGKILL)
+    until(lambda: len({*children(serving)} - {first, second}) == 2)
+    until(lambda: all(answer.status_code == 200 for answer in ask(serving, "/metrics", 6)))
+    assert [line["status"] for line in serving.events if line["event"] == "server_process_died"] == [-9, -9]
+    assert serving.end() == 0
+
+
 async def test_where_none_can_be_started_it_says_so_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     settings = Settings(data=tmp_path / "data", processes=2)
