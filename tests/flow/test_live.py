@@ -252,6 +252,18 @@ async def test_what_happens_in_a_row_is_read_in_a_few_readings(world: World) -> 
     assert await asyncio.wait_for(hearing, 10) == count
 
 
+async def test_a_stop_is_heard_between_two_readings(world: World) -> None:
+    user, now = await world.user(), asyncio.get_running_loop().time
+    live = Live(world.db, world.clock, most=3, heartbeat=FOREVER)
+    stream = await open_(live, user)
+    began, hearing = now(), asyncio.ensure_future(_drained(stream))
+    while now() < began + BREATH_SECONDS / 2:
+        live.heard(str(user))
+        await asyncio.sleep(0)
+    live.close()
+    assert await asyncio.wait_for(hearing, 10) == 0
+
+
 async def test_a_place_is_read_as_it_was_written_and_nothing_else() -> None:
     assert Place.read(str(Place(12, "345"))) == Place(12, "345")
     assert Place.read("12") == Place(12)

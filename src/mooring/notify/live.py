@@ -103,6 +103,8 @@ class Stream:
 
     async def _news_came(self) -> bool:
         """False: not within a heartbeat, or before it expired."""
+        if self.why is not None:  # its end may have been said in the breath before a reading
+            return True
         wait = self.live.heartbeat
         if self.expires_at is not None:
             wait = min(wait, (self.expires_at - self.live.clock()).total_seconds())
