@@ -60,3 +60,18 @@ class HeldClock:
 @pytest.fixture
 def clock() -> HeldClock:
     return HeldClock()
+
+
+@dataclass
+class Seconds:
+    """As `perf_counter` counts them, in the test's hand."""
+
+    at: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def seconds() -> Seconds:
+    return Seconds()

@@ -1,20 +1,12 @@
 """The process that takes storage's events from a queue, and does nothing else: any number of them may share one."""
 
 import asyncio
-import signal
-import sys
 
-import uvloop
-
-from mooring import __version__
 from mooring.consumers.address import Source, source_of
 from mooring.consumers.receiver import Receiver
 from mooring.errors import TriggerOff
-from mooring.observe.doorway import doorway_if
-from mooring.observe.logs import configure_logs
-from mooring.observe.metrics import Metrics
 from mooring.settings import Settings
-from mooring.wiring import open_house
+from mooring.standing import run, standing
 
 
 def listen(settings: Settings, url: str) -> None:
@@ -22,26 +14,12 @@ def listen(settings: Settings, url: str) -> None:
     source = source_of(url)
     if "event" not in settings.triggers:
         raise TriggerOff("event")
-    configure_logs(settings.log_level, secrets=settings.secrets)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_listen(settings, source))
+    run(settings, lambda: _listen(settings, source))
 
 
 async def _listen(settings: Settings, source: Source) -> None:
-    stopping = asyncio.Event()
-    for asked in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(asked, stopping.set)
-    metrics = Metrics(settings.metrics_top)
-    metrics.introduce(version=__version__, environment=settings.environment)
     port, host = settings.events_metrics_port, settings.events_metrics_host
-    async with (
-        open_house(settings, metrics=metrics) as house,
-        doorway_if(port, host, metrics.text, house.status) as where,
-    ):
-        house.open_doors()
-        sys.stderr.write(f"Mooring listens to {source}. Stop it with Ctrl-C.\n")
-        sys.stderr.write(f"What it counts: {where}\n" if where else "")
-        sys.stderr.flush()
+    async with standing(settings, f"listens to {source}", port=port, host=host) as (house, stopping):
         await consume(settings, source, Receiver(house.storage_events), stopping)
         house.drain()
 

@@ -1,10 +1,9 @@
 """Failures within a time, counted by network: the window moves, and an attack from everywhere costs neither memory nor
 time, nor shuts anybody out who is elsewhere."""
 
-from dataclasses import dataclass
-
 import pytest
 
+from conftest import Seconds
 from mooring.accounts import failures
 from mooring.accounts.failures import Failures
 from mooring.accounts.throttle import LoginThrottle
@@ -12,19 +11,6 @@ from mooring.errors import TooManyAttempts, TooManyGuesses
 from mooring.library.share_throttle import ShareThrottle
 
 HERE = "192.0.2.1"
-
-
-@dataclass
-class Seconds:
-    at: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
 
 
 def test_the_window_moves(seconds: Seconds) -> None:

@@ -1,23 +1,9 @@
-from dataclasses import dataclass
-
 import pytest
 from limits import parse
 
+from conftest import Seconds
 from mooring.web import windows
 from mooring.web.windows import Window
-
-
-@dataclass
-class Seconds:
-    at: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def seconds() -> Seconds:
-    return Seconds()
 
 
 def taken(window: Window, client: str, tries: int) -> int:
